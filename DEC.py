@@ -1,0 +1,131 @@
+"""Deep Embedded Clustering.
+
+Junyuan Xie, Ross Girshick, Ali Farhadi. Unsupervised Deep Embedding for Clustering Analysis. ICML 2016.
+
+    python DEC.py --dataset mnist
+    python DEC.py --dataset usps --ae_weights results/ae_weights.h5
+    python DEC.py mnist --ae_weights ae_weights/mnist_ae_weights.h5     (saves to results/dec)
+    python DEC.py -h
+"""
+
+import keras
+
+import clustering
+from autoencoder import autoencoder, pretrain
+from clustering import PREDICT_BATCH, ClusteringLayer
+from datasets import check_data
+from files import InputError, check_share, check_whole, load_weights, writable_folder
+
+
+class DEC:
+    """The paper's model: the encoder of a stacked autoencoder, and a clustering layer on its code.
+
+    Args:
+        dims: units of each encoder layer, the input's first and the code's last; the paper's are
+            [d, 500, 500, 2000, 10].
+        n_clusters: number of clusters k, at least 2. Default 10.
+        alpha: degrees of freedom of Student's t distribution, > 0. Default 1, as in the paper.
+        init: initializer of the autoencoder's kernels. Default "glorot_uniform".
+        seed: of the k-means restarts, an int, or None for NumPy's global state. Weights and batches follow
+            `keras.utils.set_random_seed`.
+
+    Attributes:
+        autoencoder, encoder, model: Keras models x -> reconstruction, x -> code of shape `(n, dims[-1])`, and
+            x -> soft assignment Q of shape `(n, n_clusters)`. They share their layers.
+        result: `clustering.ClusteringResult` of the last `fit`; None before.
+
+    Raises:
+        files.InputError: (a ValueError) if an argument is out of range, here and in every method.
+    """
+
+    name = "DEC"
+    losses = {"loss": "loss"}  # Keras' name of each loss, and its column in dec_log.csv
+
+    def __init__(self, dims, n_clusters=10, alpha=1.0, init="glorot_uniform", seed=None):
+        self.n_clusters = check_whole("n_clusters", n_clusters, at_least=2)
+        self.dims, self.alpha, self.seed = list(dims), alpha, seed
+        self.autoencoder, self.encoder = autoencoder(self.dims, init=init)
+        q = ClusteringLayer(self.n_clusters, alpha=alpha, name="clustering")(self.encoder.output)
+        self.model = keras.Model(self.encoder.input, q, name=self.name)
+        self.result = None
+
+    def pretrain(self, x, y=None, optimizer="adam", epochs=200, batch_size=256, save_dir="results/temp"):
+        """Pretrains the autoencoder end to end; see `autoencoder.pretrain`, which has the same arguments.
+
+        Writes `pretrain_log.csv` and `ae_weights.h5` to `save_dir`, which is made if need be.
+        """
+        x, y = self._check(x, y)
+        epochs = check_whole("epochs", epochs, at_least=1)
+        batch_size = check_whole("batch_size", batch_size, at_least=1)
+        save_dir = writable_folder(save_dir)
+        pretrain(self, x, y, optimizer=optimizer, epochs=epochs, batch_size=batch_size, save_dir=save_dir)
+
+    def compile(self, optimizer="sgd", loss="kld"):
+        """Sets the clustering phase's optimizer and loss: KL(P || Q), DEC paper, eq. 2.
+
+        Args:
+            optimizer: a Keras optimizer, its name, or its serialised form.
+            loss: a Keras loss of P and Q.
+        """
+        self.model.compile(optimizer=keras.optimizers.get(optimizer), loss=loss)
+
+    def fit(self, x, y=None, maxiter=2e4, batch_size=256, tol=1e-3, update_interval=140, save_dir="./results/temp"):
+        """Runs the clustering phase on the pretrained encoder; see `clustering.cluster`, which has the same arguments.
+
+        Writes `dec_log.csv`, `DEC_model_<batches>.h5` every five epochs and `DEC_model_final.h5` to `save_dir`, which is
+        made if need be. Compiles with SGD(0.01, 0.9), the paper's, unless `compile` was called.
+
+        Returns:
+            cluster of each sample, int array of shape `(n,)`, values in 0..n_clusters-1.
+        """
+        x, y = self._check(x, y)
+        if len(x) < self.n_clusters:
+            raise InputError(f"There are {len(x)} samples for {self.n_clusters} clusters: ask for fewer clusters.")
+        ranges = {
+            "maxiter": check_whole("maxiter", maxiter, at_least=1),
+            "batch_size": check_whole("batch_size", batch_size, at_least=1),
+            "update_interval": check_whole("update_interval", update_interval, at_least=0),
+            "tol": check_share("tol", tol),
+        }
+        if not self.model.compiled:
+            self.compile(optimizer=keras.optimizers.SGD(0.01, 0.9))
+        self.result = clustering.cluster(self, x, y, save_dir=writable_folder(save_dir), **ranges)
+        return self.result.labels
+
+    def predict(self, x):
+        """Clusters of samples, new ones too: int array of shape `(n,)`, argmax of Q, for x of shape `(n, d)`."""
+        return self.soft_labels(x).argmax(axis=1)
+
+    def soft_labels(self, x):
+        """Soft assignment Q: float32 array of shape `(n, n_clusters)`, rows sum to 1, for x of shape `(n, d)`."""
+        return self.model.predict(self._check(x)[0], batch_size=PREDICT_BATCH, verbose=0)
+
+    def extract_features(self, x):
+        """Codes z: float32 array of shape `(n, dims[-1])`, for x of shape `(n, d)`."""
+        return self.encoder.predict(self._check(x)[0], batch_size=PREDICT_BATCH, verbose=0)
+
+    def load_weights(self, weights):
+        """Loads a saved DEC model, `DEC_model_final.h5`, its weights alone, or one that Keras 2 wrote."""
+        load_weights(self.model, weights)
+
+    @staticmethod
+    def target_distribution(q):
+        """P of Q; see `clustering.target_distribution`."""
+        return clustering.target_distribution(q)
+
+    @staticmethod
+    def targets(x, p):
+        """What the training step compares the model's outputs with, for a batch of x and P."""
+        return p
+
+    def _check(self, x, y=None):
+        x, y = check_data(x, y)
+        if x.shape[1] != self.dims[0]:
+            raise InputError(f"x has {x.shape[1]} features and the model takes {self.dims[0]}.")
+        return x, y
+
+
+if __name__ == "__main__":
+    import cli
+
+    cli.main(DEC)

@@ -1,0 +1,585 @@
+"""Data sets: `load_data(name or file)` -> x, y.
+
+A data set's files are looked for in `$DEC_DATA_DIR/<folder>`, `data/<folder>`, Keras' cache and Debian's data packages,
+and only then downloaded to `data/<folder>`, with a checksum. Nothing is ever unpickled.
+"""
+
+import bz2
+import gzip
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pooch
+from scipy.sparse import vstack
+from sklearn.datasets import fetch_rcv1, load_digits, load_svmlight_file
+from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
+from sklearn.preprocessing import MinMaxScaler, normalize
+
+from files import InputError, whole_file
+
+DATA = Path(__file__).resolve().parent / "data"
+DAMAGED = (OSError, EOFError, ValueError, LookupError, struct.error, zlib.error, zipfile.BadZipFile)
+ALIASES = {"reuters": "reuters10k", "reutersidf10k": "reuters10k"}
+
+
+def load_data(name):
+    """Loads a data set by name, or from a file.
+
+    Args:
+        name: mnist, fmnist, usps, pendigits, reuters10k (or reuters, reutersidf10k: Guo's subset), reuters10k-xie,
+            rcv1-10k, stl or digits; or the path of a `.npy` file (x) or an `.npz` file (x, optionally y).
+
+    Returns:
+        x, y: samples, float32 array of shape `(n, d)`, training samples before test samples, scaled as DEC-keras
+        does; and labels, int64 array of shape `(n,)` (a file's as they are), or None where a file has none.
+
+    Raises:
+        InputError: if there is no such data set or file, it cannot be downloaded, or it is damaged.
+    """
+    dataset = DATASETS.get(ALIASES.get(name, name))
+    if dataset is not None:
+        x, y = dataset.load()
+    elif Path(name).suffix in (".npy", ".npz"):
+        x, y = _load_file(Path(name))
+    else:
+        raise InputError(
+            f"There is no data set {name!r}: choose from {', '.join(DATASETS)}, or give the path of a .npy or .npz file."
+        )
+    x, y = check_data(x, y)
+    print(f"{name}: {len(x)} samples of {x.shape[1]} features")
+    return x, y
+
+
+def check_data(x, y=None):
+    """Checks samples and labels, and casts samples as the models need them.
+
+    Args:
+        x: samples, numeric, shape `(n, ...)`; what follows the first axis is flattened.
+        y: labels of shape `(n,)`, or None.
+
+    Returns:
+        x as float32 of shape `(n, d)` (not copied if it is that already), and y.
+
+    Raises:
+        InputError: if the shape is wrong, x is not numeric, or a value is NaN, infinite or beyond float32.
+    """
+    x = np.asarray(x)
+    if x.dtype.kind not in "fiub":
+        raise InputError(f"x has the type {x.dtype}: it must hold numbers.")
+    if x.ndim < 2 or x.size == 0:
+        raise InputError(f"x has shape {x.shape}: it must be (samples, features), neither of them 0.")
+    with np.errstate(over="ignore"):
+        x = x.reshape(len(x), -1).astype(np.float32, copy=False)
+    bad = ~np.isfinite(x)
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        raise InputError(
+            f"x holds NaN, infinity or a value beyond float32 in {bad.any(axis=1).sum()} of {len(x)} samples, first in "
+            f"row {row}, column {column}: fill or drop them."
+        )
+    if y is None:
+        return x, None
+    y = np.asarray(y)
+    if y.shape != (len(x),):
+        raise InputError(f"y has shape {y.shape}: it must have one label for each of the {len(x)} samples.")
+    if y.dtype.kind == "f" and np.isnan(y).any():
+        raise InputError("y holds NaN: leave y out, or drop the samples without a label.")
+    return x, y
+
+
+def _load_file(path):
+    if not path.is_file():
+        raise InputError(f"There is no file {path}: check the path.")
+    return _read(_npy if path.suffix == ".npy" else _npz, [path], "check how it was written")
+
+
+def _read(reader, paths, advice):
+    """Calls `reader(paths)` and tells its failures in one sentence."""
+    try:
+        return reader(paths)
+    except InputError:
+        raise
+    except DAMAGED as error:
+        names = ", ".join(str(path) for path in paths)
+        raise InputError(f"Cannot read {names}: damaged, or not in its format ({error}); {advice}.") from error
+
+
+# Readers: each takes the files' paths, in the order of its row in DATASETS, and returns x and y.
+
+
+def _open(path):
+    return {".gz": gzip.open, ".bz2": bz2.open}.get(path.suffix, open)(path, "rb")
+
+
+def _arrays(path):
+    """np.load without unpickling."""
+    try:
+        return np.load(path, allow_pickle=False)
+    except ValueError as error:
+        if "pickle" not in str(error):
+            raise
+        raise InputError(
+            f"{path} holds pickled Python objects, which can run code when they are read: save plain numeric arrays "
+            "instead, np.savez('x.npz', x=x, y=y)."
+        ) from error
+
+
+def _npy(paths):
+    return _arrays(paths[0]), None
+
+
+def _npz(paths):
+    """x and, if it is there, y; DEC-keras calls them data and label."""
+    with _arrays(paths[0]) as arrays:
+        names = {"x": "x", "y": "y"} if "x" in arrays else {"x": "data", "y": "label"}
+        if names["x"] not in arrays:
+            raise InputError(f"{paths[0]} holds {list(arrays)}: it must hold an array x, and y if there are labels.")
+        return arrays[names["x"]], arrays[names["y"]] if names["y"] in arrays else None
+
+
+def _images_npz(paths):
+    """Keras' own mnist.npz."""
+    with _arrays(paths[0]) as arrays:
+        x = np.concatenate([arrays["x_train"], arrays["x_test"]])
+        return _pixels(x), np.concatenate([arrays["y_train"], arrays["y_test"]])
+
+
+def _idx(paths):
+    """IDX: train images, train labels, test images, test labels."""
+    x_train, y_train, x_test, y_test = map(_idx_array, paths)
+    return _pixels(np.concatenate([x_train, x_test])), np.concatenate([y_train, y_test])
+
+
+def _idx_array(path):
+    with _open(path) as file:
+        zero, kind, ndim = struct.unpack(">HBB", file.read(4))
+        if zero != 0 or kind != 8:
+            raise ValueError("it does not begin as an IDX file of bytes does")
+        shape = struct.unpack(f">{ndim}I", file.read(4 * ndim))
+        return np.frombuffer(file.read(), np.uint8).reshape(shape)
+
+
+def _pixels(images):
+    if images.ndim != 3 or images.dtype != np.uint8:
+        raise ValueError(f"images of shape {images.shape} and type {images.dtype}, not (n, height, width) and uint8")
+    return images.reshape(len(images), -1) / np.float32(255)
+
+
+def _usps_jf(paths):
+    """The original authors' text: a header, rows of label and 256 pixels in [0, 2], a terminator."""
+    parts = []
+    for path in paths:
+        with _open(path) as file:
+            parts.append(np.loadtxt(file.readlines()[1:-1], ndmin=2, dtype=np.float32))
+    rows = np.concatenate(parts)
+    return rows[:, 1:] / 2, rows[:, 0].astype(np.int64)
+
+
+def _usps_h5(paths):
+    """HDF5 groups train and test with data in [0, 1] and target."""
+    with h5py.File(paths[0], "r") as file:
+        parts = [file["train"], file["test"]]
+        return np.concatenate([p["data"][:] for p in parts]), np.concatenate([p["target"][:] for p in parts])
+
+
+def _usps_libsvm(paths):
+    """LIBSVM's copy: pixels in [-1, 1], labels 1..10."""
+    parts = []
+    for path in paths:
+        with _open(path) as file:
+            parts.append(load_svmlight_file(file, n_features=256, dtype=np.float32))
+    x = vstack([x for x, _ in parts]).toarray()
+    return (x + 1) / 2, np.concatenate([y for _, y in parts]).astype(np.int64) - 1
+
+
+def _pendigits(paths):
+    """UCI: comma-separated rows of 16 coordinates in 0..100 and the label."""
+    rows = np.concatenate([np.loadtxt(path, delimiter=",", ndmin=2, dtype=np.float32) for path in paths])
+    return rows[:, :-1] / 100, rows[:, -1].astype(np.int64)
+
+
+def _digits():
+    """The 1,797 8x8 digits inside scikit-learn."""
+    x, y = load_digits(return_X_y=True)
+    return x / 16, y
+
+
+# REUTERS-10K (DEC paper, section 4.1): four root categories of RCV1-v2 as classes, tf-idf of the 2,000 most frequent words.
+
+ROOTS = ("CCAT", "GCAT", "MCAT", "ECAT")
+TOKEN_FILES = (*(f"lyrl2004_tokens_test_pt{i}.dat" for i in range(4)), "lyrl2004_tokens_train.dat")
+TRAIN_DOCUMENTS = 23_149  # LYRL2004's training split
+
+
+def _rcv1_tokens(paths, subset):
+    """RCV1-v2's token files and topic assignments -> the prepared subset, which is kept beside them as .npz."""
+    classes = _single_roots(paths[-1])
+    y = []
+
+    def texts():
+        for document, text in _documents(paths[:-1]):
+            if document in classes:
+                y.append(classes[document])
+                yield text
+
+    counts = CountVectorizer(dtype=np.float64, max_features=2000).fit_transform(texts())
+    if len(y) != len(classes):
+        raise ValueError(f"{len(classes)} documents have topics, but {len(y)} of them have tokens")
+    x = TfidfTransformer(norm="l2", sublinear_tf=True).fit_transform(counts)
+    x, y = _ten_thousand(x, np.array(y), subset)
+    _keep(paths[0].parent / f"{PREPARED_REUTERS[subset]}.npz", x, y)
+    return x, y
+
+
+def _single_roots(path):
+    """{document: class 0..3} of the documents with exactly one of the four roots; lines "topic document 1"."""
+    roots = {}
+    with _open(path) as file:
+        for line in file.read().decode().splitlines():
+            topic, document, _ = line.split()
+            if topic in ROOTS:
+                roots.setdefault(int(document), []).append(ROOTS.index(topic))
+    return {document: classes[0] for document, classes in roots.items() if len(classes) == 1}
+
+
+def _documents(paths):
+    """Yields (document, text): ".I <document>", ".W", lines of tokens, a blank line."""
+    for path in paths:
+        with _open(path) as file:
+            document, words = None, []
+            for line in map(bytes.decode, file):
+                if line.startswith(".I"):
+                    if document is not None:
+                        yield document, " ".join(words)
+                    document, words = int(line.split()[1]), []
+                elif not line.startswith(".W"):
+                    words.append(line.strip())
+            if document is not None:
+                yield document, " ".join(words)
+
+
+def _ten_thousand(x, y, subset):
+    """Guo: the first 10,000 documents, permuted. Xie: 10,000 of a permutation of all. Rows are scaled to ||x||^2 = d."""
+    n = len(y) if subset == "xie" else min(10_000, len(y))
+    rows = np.random.RandomState(1234).permutation(n)[:10_000]
+    return (x[rows].toarray() * np.sqrt(x.shape[1])).astype(np.float32), y[rows]
+
+
+def _rcv1_from_scikit_learn(subset):
+    """The same documents from scikit-learn's `fetch_rcv1`, where the token files are missing."""
+    print(
+        "The RCV1 token files are not here: taking the same documents from scikit-learn's fetch_rcv1 instead. It differs:"
+        " idf is of the 23,149 training documents, and the 2,000 words are those in most documents, not the most frequent."
+        " For the published data run `bash data/reuters/get_data.sh`."
+    )
+    rcv1 = fetch_rcv1(subset="all", shuffle=False)
+    order = np.roll(
+        np.arange(rcv1.data.shape[0]), -TRAIN_DOCUMENTS
+    )  # test documents first, as the token files are read
+    roots = rcv1.target[:, [list(rcv1.target_names).index(root) for root in ROOTS]].toarray()[order]
+    one_root = roots.sum(axis=1) == 1
+    x, y = rcv1.data[order[one_root]], roots[one_root].argmax(axis=1)
+    words = np.sort(np.argsort(-x.getnnz(axis=0), kind="stable")[:2000])
+    return _ten_thousand(normalize(x[:, words]), y, subset)
+
+
+def _keep(path, x, y):
+    """Caches prepared data; a folder that is read-only only means preparing again."""
+    try:
+        with whole_file(path) as temporary:
+            np.savez_compressed(temporary, x=x, y=y)
+        print(f"Prepared data saved to {path}")
+    except OSError as error:
+        print(f"Prepared data not saved ({error}): it will be prepared again next time.")
+
+
+# STL-10 (DEC-keras): VGG16 fc1 features of the 13,000 labelled images, each feature scaled to [0, 1].
+
+
+def _stl_binaries(paths):
+    """train_X, train_y, test_X, test_y: uint8, images (n, 3, 96, 96) with columns before rows, labels 1..10."""
+    x_train, y_train, x_test, y_test = (np.fromfile(path, np.uint8) for path in paths)
+    images = np.concatenate([x_train, x_test]).reshape(-1, 3, 96, 96).transpose(0, 3, 2, 1)
+    y = np.concatenate([y_train, y_test]).astype(np.int64) - 1
+    if len(images) != len(y):
+        raise ValueError(f"{len(images)} images and {len(y)} labels")
+    x = MinMaxScaler().fit_transform(vgg16_features(images, paths[0].parent))
+    _keep(paths[0].parent / "stl_features.npz", x, y)
+    return x, y
+
+
+def _stl_npy(paths):
+    """DEC-keras' own cache of the features, with the labels' binaries."""
+    x, y_train, y_test = _arrays(paths[0]), *(np.fromfile(path, np.uint8) for path in paths[1:])
+    return x, np.concatenate([y_train, y_test]).astype(np.int64) - 1
+
+
+def vgg16_features(images, folder, batch_size=64):
+    """Activations of VGG16's fc1 layer (ImageNet weights), after ReLU.
+
+    Args:
+        images: uint8 array of shape `(n, height, width, 3)`, RGB.
+        folder: where Keras' weights file for VGG16 is looked for before Keras' cache and its download.
+        batch_size: images at a time; they are enlarged to 224 x 224, by nearest neighbour as DEC-keras' Pillow did.
+
+    Returns:
+        float32 array of shape `(n, 4096)`.
+
+    Raises:
+        InputError: if the weights are neither here nor to be downloaded.
+    """
+    import keras
+
+    weights_file = Path(folder) / "vgg16_weights_tf_dim_ordering_tf_kernels.h5"
+    try:
+        vgg16 = keras.applications.VGG16(weights=weights_file if weights_file.is_file() else "imagenet")
+    except Exception as error:  # keras.utils.get_file raises a bare Exception when it cannot download
+        raise InputError(
+            f"VGG16's ImageNet weights cannot be had ({error}): get {weights_file.name} from "
+            "https://storage.googleapis.com/tensorflow/keras-applications/vgg16/ and put it into "
+            f"{weights_file.parent}."
+        ) from error
+    fc1 = keras.Model(vgg16.input, vgg16.get_layer("fc1").output)
+    progress = keras.utils.Progbar(len(images), unit_name="image")
+    features = np.empty((len(images), 4096), np.float32)
+    for start in range(0, len(images), batch_size):
+        batch = images[start : start + batch_size].astype(np.float32)
+        batch = keras.ops.image.resize(batch, (224, 224), interpolation="nearest")
+        batch = keras.applications.vgg16.preprocess_input(np.asarray(batch))
+        features[start : start + batch_size] = fc1.predict_on_batch(batch)
+        progress.add(len(batch))
+    return features
+
+
+# The table of data sets.
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """One place to download a data set from: {file: checksum} under a URL; an archive is unpacked beside itself."""
+
+    url: str
+    files: dict[str, str]
+    members: tuple[str, ...] = ()  # of the archive, to unpack
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Where a data set is, in which formats, and how it is made.
+
+    Attributes:
+        folder: its folder's name in `$DEC_DATA_DIR` and `data/`.
+        formats: (file names, reader) in order of preference; each file may also have the suffix `.gz`.
+        n_features: what x must have, or None.
+        mirrors: tried in order when no format is found.
+        elsewhere: more folders to look in.
+        fallback: makes x and y without files of ours.
+        advice: how to get it by hand.
+    """
+
+    folder: str
+    formats: list[tuple[tuple[str, ...], Callable]]
+    n_features: int | None = None
+    mirrors: tuple[Mirror, ...] = ()
+    elsewhere: tuple[Path, ...] = ()
+    fallback: Callable | None = None
+    advice: str = "delete it and run again to download it"
+
+    def load(self):
+        reader, paths = self.find()
+        problems = []
+        if reader is None and self.mirrors:
+            problems = self.download()
+            reader, paths = self.find()
+        if reader is None and self.fallback is not None:
+            try:
+                return self.fallback()
+            except (OSError, ValueError) as error:
+                problems.append(f"scikit-learn's copy: {error}")
+        if reader is None:
+            raise InputError(self.missing(problems))
+        x, y = _read(reader, paths, self.advice)
+        if self.n_features not in (None, np.shape(x)[-1]):
+            raise InputError(f"{paths[0]} has {np.shape(x)[-1]} features a sample instead of {self.n_features}.")
+        return x, y
+
+    def folders(self):
+        """Where its files are looked for, in order."""
+        environment = os.environ.get("DEC_DATA_DIR")
+        return [*([Path(environment) / self.folder] if environment else []), DATA / self.folder, *self.elsewhere]
+
+    def find(self):
+        """(reader, paths) of the first format that is complete in a folder; (None, None) without one."""
+        for folder in self.folders():
+            for names, reader in self.formats:
+                paths = [next((p for p in (folder / n, folder / f"{n}.gz") if p.is_file()), None) for n in names]
+                if all(paths):
+                    return reader, paths
+        return None, None
+
+    def download(self):
+        """Downloads from the first mirror that works; returns what went wrong with each before it."""
+        problems = []
+        for mirror in self.mirrors:
+            try:
+                for name, checksum in mirror.files.items():
+                    _download(mirror, name, checksum, DATA / self.folder)
+                return []
+            except (OSError, ValueError) as error:  # no network, no such page, wrong checksum, unwritable folder
+                problems.append(f"{mirror.url}: {_first_words(error)}")
+        return problems
+
+    def missing(self, problems):
+        wanted = " or ".join(", ".join(names) for names, _ in self.formats)
+        looked = ", ".join(str(folder) for folder in self.folders())
+        failed = f" The download failed ({'; '.join(problems)})." if problems else ""
+        sources = ", ".join(mirror.url for mirror in self.mirrors)
+        by_hand = f"get the files from {sources}" if sources else self.advice
+        return f"No data found: {wanted}, looked for in {looked}.{failed} To go on, {by_hand} and put them into {self.folders()[0]}."
+
+
+def _download(mirror, name, checksum, folder):
+    print(f"Downloading {mirror.url}{name} to {folder}")
+    pooch.get_logger().setLevel("WARNING")
+    pooch.retrieve(
+        mirror.url + name,
+        known_hash=checksum,
+        fname=name,
+        path=folder,
+        downloader=pooch.HTTPDownloader(progressbar=True, timeout=30),
+        processor=pooch.Untar(members=list(mirror.members), extract_dir=".") if mirror.members else None,
+    )
+
+
+def _first_words(error):
+    # the messages of requests quote whole objects
+    return str(error).split(" (Caused by")[0].splitlines()[0][:200]
+
+
+KERAS_CACHE = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "datasets"
+IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+STL_FILES = ("train_X.bin", "train_y.bin", "test_X.bin", "test_y.bin")
+PREPARED_REUTERS = {"guo": "reutersidf10k", "xie": "reutersidf10k_xie"}
+
+
+def _idx_checksums(*md5):
+    return {f"{name}.gz": f"md5:{digest}" for name, digest in zip(IDX_FILES, md5, strict=True)}
+
+
+def _reuters(subset):
+    return Dataset(
+        folder="reuters",
+        formats=[
+            ((f"{PREPARED_REUTERS[subset]}.npz",), _npz),
+            ((*TOKEN_FILES, "rcv1-v2.topics.qrels"), partial(_rcv1_tokens, subset=subset)),
+        ],
+        fallback=partial(_rcv1_from_scikit_learn, subset),
+        advice="run `bash data/reuters/get_data.sh`, which downloads the files",
+    )
+
+
+DATASETS = {
+    "mnist": Dataset(
+        folder="mnist",
+        formats=[(("mnist.npz",), _images_npz), (IDX_FILES, _idx)],
+        n_features=784,
+        mirrors=(
+            Mirror(
+                "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
+                {"mnist.npz": "sha256:731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"},
+            ),
+            Mirror(
+                "https://ossci-datasets.s3.amazonaws.com/mnist/",
+                _idx_checksums(
+                    "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+                    "d53e105ee54ea40749a09fcbcd1e9432",
+                    "9fb629c4189551a2d022fa330f9573f3",
+                    "ec29112dd5afa0611ce80d1b7f02629c",
+                ),
+            ),
+        ),
+        elsewhere=(KERAS_CACHE,),
+    ),
+    "fmnist": Dataset(
+        folder="fmnist",
+        formats=[(IDX_FILES, _idx)],
+        n_features=784,
+        mirrors=(
+            Mirror(
+                "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+                _idx_checksums(
+                    "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+                    "25c81989df183df01b3e8a0aad5dffbe",
+                    "bef4ecab320f06d8554ea6380940ec79",
+                    "bb300cfdad3c16e7a12a480ee83cd310",
+                ),
+            ),
+        ),
+        elsewhere=(KERAS_CACHE / "fashion-mnist", Path("/usr/share/datasets/fashion-mnist")),
+    ),
+    "usps": Dataset(
+        folder="usps",
+        formats=[
+            (("usps_train.jf", "usps_test.jf"), _usps_jf),
+            (("usps.h5",), _usps_h5),
+            (("usps.bz2", "usps.t.bz2"), _usps_libsvm),
+        ],
+        n_features=256,
+        mirrors=(
+            Mirror(
+                "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/multiclass/",
+                {
+                    "usps.bz2": "md5:ec16c51db3855ca6c91edd34d0e9b197",
+                    "usps.t.bz2": "md5:8ea070ee2aca1ac39742fdd1ef5ed118",
+                },
+            ),
+        ),
+    ),
+    "pendigits": Dataset(
+        folder="pendigits",
+        formats=[(("pendigits.tra", "pendigits.tes"), _pendigits)],
+        n_features=16,
+        mirrors=(
+            Mirror(
+                "https://archive.ics.uci.edu/ml/machine-learning-databases/pendigits/",
+                {
+                    "pendigits.tra": "sha256:e2b9eb9f0d0467e2b64a4816a3420edf2b8043447576f4b84337aba44a9f97d3",
+                    "pendigits.tes": "sha256:8bd03229c5c5291fefe43e45465dd948d2645bf23328b9d993e0b777666b2015",
+                },
+            ),
+        ),
+    ),
+    "reuters10k": _reuters("guo"),
+    "reuters10k-xie": _reuters("xie"),
+    "rcv1-10k": Dataset(
+        folder="reuters",
+        formats=[(("reuters10k_like.npz",), _npz)],
+        advice="prepare 10,000 documents x 2,000 words as the DEC paper does (arrays x and y)",
+    ),
+    "stl": Dataset(
+        folder="stl",
+        formats=[
+            (("stl_features.npz",), _npz),
+            (("stl_features.npy", "train_y.bin", "test_y.bin"), _stl_npy),
+            (STL_FILES, _stl_binaries),
+        ],
+        n_features=4096,
+        mirrors=(
+            Mirror(
+                "https://ai.stanford.edu/~acoates/stl10/",
+                {"stl10_binary.tar.gz": "md5:91f7769df0f17e558f3565bffb0c7dfb"},
+                members=tuple(f"stl10_binary/{name}" for name in STL_FILES),
+            ),
+        ),
+        elsewhere=(DATA / "stl" / "stl10_binary",),
+    ),
+    "digits": Dataset(folder="digits", formats=[], fallback=_digits),
+}

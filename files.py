@@ -1,0 +1,162 @@
+"""What every other module needs of files: errors told in a sentence, whole files, and weights that fit.
+
+A file is written under a temporary name and then renamed, so that it is there whole or not at all.
+"""
+
+import logging
+import os
+import uuid
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+
+
+class InputError(ValueError):
+    """Bad input: the message says in one sentence what was wrong and what to do."""
+
+
+def check_whole(name, value, at_least):
+    """Returns `value` as an int.
+
+    Args:
+        name: what it is called in the error.
+        value: a number, or text such as "20000" or "2e4".
+        at_least: the smallest value allowed.
+
+    Raises:
+        InputError: if it is no whole number, or too small.
+    """
+    try:
+        number = float(value)
+        whole = int(number) == number
+    except (TypeError, ValueError, OverflowError):
+        whole = False
+    if not whole or number < at_least:
+        raise InputError(f"{name} is {value}: it must be a whole number of at least {at_least}.")
+    return int(number)
+
+
+def check_share(name, value):
+    """Returns `value` as a float.
+
+    Raises:
+        InputError: if it is no number in [0, 1].
+    """
+    try:
+        share = float(value)
+    except (TypeError, ValueError):
+        share = float("nan")
+    if not 0 <= share <= 1:
+        raise InputError(f"{name} is {value}: it must be a number from 0 to 1.")
+    return share
+
+
+@contextmanager
+def whole_file(path):
+    """Gives a temporary path beside `path` to write to, and renames it to `path` if the block ends without an error.
+
+    Args:
+        path: str or Path; its folder must exist. An older file of that name is replaced.
+
+    Yields:
+        Path with the same suffix, since Keras and NumPy choose the format by it.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}-{path.name}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def writable_folder(path):
+    """Makes the folder `path` if need be and returns it as a Path.
+
+    Raises:
+        InputError: if it cannot be made or written to.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / f".{uuid.uuid4().hex[:8]}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InputError(f"Cannot write to the folder {path} ({error.strerror}): choose another.") from error
+    return path
+
+
+def save_model(model, path):
+    """Saves a Keras model whole (architecture and weights, no optimizer) as HDF5, the format of the seed repos' names.
+
+    Args:
+        model: a Keras model.
+        path: str or Path that ends in `.h5`.
+    """
+    absl = logging.getLogger("absl")
+    level = absl.level
+    absl.setLevel(logging.ERROR)  # Keras advises `.keras` at every save; `.h5` is what this field's users share
+    try:
+        with whole_file(path) as temporary:
+            model.save(temporary, include_optimizer=False)
+    finally:
+        absl.setLevel(level)
+
+
+def load_weights(model, path):
+    """Loads a `.h5` file's weights into the layers of `model` that have the same names.
+
+    Args:
+        model: a Keras model. Every layer of it that has weights must be in the file, with the same shapes; the file
+            may hold more (an autoencoder's file serves an encoder).
+        path: str or Path of a whole model or of weights alone, by Keras 3 or 2. A missing `.h5` is added.
+
+    Raises:
+        InputError: if the file is missing, is no HDF5 file, or does not fit; `model` is then unchanged.
+    """
+    path = resolve_h5(path)
+    expected = {layer.name: [tuple(w.shape) for w in layer.weights] for layer in model.layers if layer.weights}
+    found = _weight_shapes(path)
+    for name, shapes in expected.items():
+        if name not in found:
+            raise InputError(
+                f"{path} has no weights for the layer {name}, which {model.name} needs: is it another model's?"
+            )
+        if found[name] != shapes:
+            raise InputError(
+                f"{path} does not fit: its layer {name} has shapes {found[name]}, this model's has {shapes}. "
+                "It was made with other dims or another number of clusters."
+            )
+    model.load_weights(path, by_name=True)
+
+
+def resolve_h5(path):
+    """Returns `path`, or `path` + ".h5" where only that exists.
+
+    Raises:
+        InputError: if neither is a file.
+    """
+    for candidate in (Path(path), Path(f"{path}.h5")):
+        if candidate.is_file():
+            return candidate
+    raise InputError(f"There is no weights file {path}, nor {path}.h5: check the path.")
+
+
+def _weight_shapes(path):
+    """{layer name: [shape of each weight]} of an HDF5 file that Keras wrote."""
+    try:
+        with h5py.File(path, "r") as file:
+            layers = file.get("model_weights", file)
+            return {
+                name: [layers[name][weight].shape for weight in _names(layers[name], "weight_names")]
+                for name in _names(layers, "layer_names")
+            }
+    except (OSError, KeyError, AttributeError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is no HDF5 file with Keras weights, or it is damaged ({error}).") from error
+
+
+def _names(group, attribute):
+    # absent in weight groups of layers without weights; bytes when Keras wrote it, str when h5py did
+    return [name.decode() if isinstance(name, bytes) else name for name in group.attrs.get(attribute, [])]

@@ -1,0 +1,66 @@
+"""Clustering quality against true labels: ACC, NMI and ARI, each 1.0 at best.
+
+All three compare two partitions: neither the names nor the number of the clusters have to agree with the classes'.
+"""
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+from sklearn.metrics.cluster import contingency_matrix
+
+
+def acc(y_true, y_pred):
+    """Unsupervised clustering accuracy (DEC paper, eq. 10).
+
+    The share of samples that are right under the best one-to-one matching of clusters to classes, found with the
+    Hungarian algorithm.
+
+    Args:
+        y_true: true labels, shape `(n_samples,)`, integers or strings.
+        y_pred: cluster labels, shape `(n_samples,)`, integers or strings.
+
+    Returns:
+        float in [0, 1].
+
+    Raises:
+        ValueError: if the labels are empty, not 1-D, of different lengths, or hold NaN.
+    """
+    counts = contingency_matrix(*_check_labels(y_true, y_pred))
+    classes, clusters = linear_sum_assignment(counts, maximize=True)
+    return float(counts[classes, clusters].sum() / counts.sum())
+
+
+cluster_acc = acc  # its name in the IDEC repo
+
+
+def nmi(y_true, y_pred):
+    """Normalised mutual information, arithmetic mean of the entropies (scikit-learn's default), in [0, 1].
+
+    Arguments and errors as for `acc`.
+    """
+    return float(normalized_mutual_info_score(*_check_labels(y_true, y_pred)))
+
+
+def ari(y_true, y_pred):
+    """Adjusted Rand index: 0 on average for random labels, at most 1, can be negative.
+
+    Arguments and errors as for `acc`.
+    """
+    return float(adjusted_rand_score(*_check_labels(y_true, y_pred)))
+
+
+def scores(y_true, y_pred):
+    """All three scores as a dict `{"acc": ..., "nmi": ..., "ari": ...}`; arguments and errors as for `acc`."""
+    return {"acc": acc(y_true, y_pred), "nmi": nmi(y_true, y_pred), "ari": ari(y_true, y_pred)}
+
+
+def _check_labels(y_true, y_pred):
+    y_true, y_pred = np.asarray(y_true), np.asarray(y_pred)
+    for name, labels in (("y_true", y_true), ("y_pred", y_pred)):
+        if labels.ndim != 1 or labels.size == 0:
+            raise ValueError(f"{name} must hold one label a sample, shape (n_samples,), not shape {labels.shape}.")
+        if labels.dtype.kind == "f" and np.isnan(labels).any():
+            raise ValueError(f"{name} holds NaN: leave out the samples that have no label.")
+    if len(y_true) != len(y_pred):
+        raise ValueError(f"y_true has {len(y_true)} labels and y_pred has {len(y_pred)}: they must be as many.")
+    return y_true, y_pred

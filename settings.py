@@ -1,0 +1,151 @@
+"""The one table of settings: what a protocol fixes for a data set. Settings are data; no script has its own.
+
+Three protocols:
+
+- `dec-keras` (default): XifengGuo/DEC-keras, its DEC.py. Data sets that it does not list take the nearest row.
+- `idec`: XifengGuo/IDEC, its DEC.py. That repo must be given pretrained weights; without them we pretrain as its
+  authors' XifengGuo/IDEC-toy does (200 epochs of Adam).
+- `paper`: Xie et al., ICML 2016, section "Implementation", with the update intervals of the authors' piiswrong/dec.
+
+Optimizers and initializers stand in Keras' own serialised form, as `keras.optimizers.get` and
+`keras.initializers.get` take them.
+"""
+
+from dataclasses import dataclass, field, replace
+
+from files import InputError
+
+BATCH_SIZE = 256  # every source
+MAXITER = 20_000  # DEC-keras, IDEC
+TOL = 0.001  # paper: stop when fewer than 0.1 % of the points change their cluster
+CODE_DIMS = (500, 500, 2000, 10)  # paper: d-500-500-2000-10 for every data set
+
+
+def sgd(learning_rate, momentum):
+    return {"class_name": "SGD", "config": {"learning_rate": learning_rate, "momentum": momentum}}
+
+
+# Uniform in +-sqrt(1 / fan_in): DEC-keras' choice wherever it pretrains with SGD.
+UNIFORM_FAN_IN = {
+    "class_name": "VarianceScaling",
+    "config": {"scale": 1 / 3, "mode": "fan_in", "distribution": "uniform"},
+}
+NORMAL_001 = {"class_name": "RandomNormal", "config": {"mean": 0.0, "stddev": 0.01}}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a protocol fixes for one data set.
+
+    Attributes:
+        source: where the row comes from.
+        scale: what `load_data`'s x is multiplied by; None scales x so that the mean of ||x||^2 / d is 1 (paper).
+        init: initializer of the autoencoder's kernels.
+        pretraining: "end-to-end", or "layerwise" (greedy, denoising; then fine-tuned end to end).
+        pretrain_optimizer: of end-to-end pretraining. Layerwise pretraining has the paper's own.
+        pretrain_epochs: of end-to-end pretraining, or of layerwise pretraining's fine-tuning (a layer takes half as
+            many); None stands for the paper's 100,000 batches.
+        optimizer: of the clustering phase.
+        update_interval: batches between two refreshes of the target distribution P; 0 = one epoch.
+    """
+
+    source: str
+    scale: float | None = 1.0
+    init: str | dict = "glorot_uniform"
+    pretraining: str = "end-to-end"
+    pretrain_optimizer: str | dict = "adam"
+    pretrain_epochs: int | None = 200
+    optimizer: str | dict = field(default_factory=lambda: sgd(0.01, 0.9))
+    update_interval: int = 0
+
+
+def _dec_keras():
+    mnist = Settings(
+        source="DEC-keras, mnist and fmnist",
+        init=UNIFORM_FAN_IN,
+        pretrain_optimizer=sgd(1.0, 0.9),
+        pretrain_epochs=300,
+        update_interval=140,
+    )
+    reuters = replace(mnist, source="DEC-keras, reuters10k", pretrain_epochs=50, update_interval=30)
+    usps = Settings(source="DEC-keras, usps", pretrain_epochs=50, update_interval=30)
+    return {
+        "mnist": mnist,
+        "fmnist": mnist,
+        "reuters10k": reuters,
+        "reuters10k-xie": reuters,
+        "rcv1-10k": replace(reuters, source="DEC-keras, its reuters10k row"),
+        "usps": usps,
+        "stl": replace(usps, source="DEC-keras, stl", pretrain_epochs=10),
+        "pendigits": replace(usps, source="DEC-keras, its usps row; epochs of IDEC-toy", pretrain_epochs=200),
+        "digits": replace(usps, source="DEC-keras, its usps row; epochs of IDEC-toy", pretrain_epochs=200),
+        "other": Settings(source="IDEC-toy's pretraining and update interval, DEC-keras' optimizer"),
+    }
+
+
+def _idec():
+    mnist = Settings(source="IDEC repo, mnist; x = pixels / 50", scale=255 / 50, update_interval=140)
+    reuters = Settings(source="IDEC repo, reutersidf10k", update_interval=20)
+    usps = Settings(source="IDEC repo, usps; x in [0, 2]", scale=2.0, update_interval=30)
+    other = Settings(source="IDEC repo's optimizer, IDEC-toy's update interval")
+    return {
+        "mnist": mnist,
+        "fmnist": mnist,
+        "reuters10k": reuters,
+        "reuters10k-xie": reuters,
+        "rcv1-10k": reuters,
+        "usps": usps,
+        "stl": other,
+        "pendigits": other,
+        "digits": other,
+        "other": other,
+    }
+
+
+def _paper():
+    mnist = Settings(
+        source="DEC paper; piiswrong/dec, mnist; x = 0.02 pixels",
+        scale=0.02 * 255,
+        init=NORMAL_001,
+        pretraining="layerwise",
+        pretrain_epochs=None,
+        update_interval=160,
+    )
+    reuters = replace(mnist, source="DEC paper; piiswrong/dec, reuters10k", scale=1.0, update_interval=20)
+    stl = replace(mnist, source="DEC paper; piiswrong/dec, stl (but VGG16 features)", scale=None, update_interval=40)
+    other = replace(mnist, source="DEC paper; mean ||x||^2 / d = 1", scale=None, update_interval=30)
+    return {
+        "mnist": mnist,
+        "fmnist": mnist,
+        "reuters10k": reuters,
+        "reuters10k-xie": reuters,
+        "rcv1-10k": reuters,
+        "usps": other,
+        "stl": stl,
+        "pendigits": other,
+        "digits": other,
+        "other": other,
+    }
+
+
+PROTOCOLS = {"dec-keras": _dec_keras(), "idec": _idec(), "paper": _paper()}
+DATASETS = tuple(name for name in PROTOCOLS["dec-keras"] if name != "other")
+
+
+def get_settings(dataset, protocol="dec-keras"):
+    """The settings of a protocol for a data set.
+
+    Args:
+        dataset: a name of `DATASETS`; anything else (a file's path) gets the protocol's row `other`.
+        protocol: "dec-keras", "idec" or "paper".
+
+    Returns:
+        Settings.
+
+    Raises:
+        InputError: if there is no such protocol.
+    """
+    if protocol not in PROTOCOLS:
+        raise InputError(f"There is no protocol {protocol!r}: choose from {', '.join(PROTOCOLS)}.")
+    rows = PROTOCOLS[protocol]
+    return rows.get(dataset, rows["other"])
