@@ -8,6 +8,8 @@ Junyuan Xie, Ross Girshick, Ali Farhadi. Unsupervised Deep Embedding for Cluster
     python DEC.py -h
 """
 
+from typing import ClassVar
+
 import keras
 
 import clustering
@@ -39,7 +41,7 @@ class DEC:
     """
 
     name = "DEC"
-    losses = {"loss": "loss"}  # Keras' name of each loss, and its column in dec_log.csv
+    losses: ClassVar = {"loss": "loss"}  # Keras' name of each loss, and its column in dec_log.csv
 
     def __init__(self, dims, n_clusters=10, alpha=1.0, init="glorot_uniform", seed=None):
         self.n_clusters = check_whole("n_clusters", n_clusters, at_least=2)
@@ -72,8 +74,8 @@ class DEC:
     def fit(self, x, y=None, maxiter=2e4, batch_size=256, tol=1e-3, update_interval=140, save_dir="./results/temp"):
         """Runs the clustering phase on the pretrained encoder; see `clustering.cluster`, which has the same arguments.
 
-        Writes `dec_log.csv`, `DEC_model_<batches>.h5` every five epochs and `DEC_model_final.h5` to `save_dir`, which is
-        made if need be. Compiles with SGD(0.01, 0.9), the paper's, unless `compile` was called.
+        Writes `dec_log.csv`, `DEC_model_<batches>.h5` every five epochs and `DEC_model_final.h5` to `save_dir`, which
+        is made if need be. Compiles with SGD(0.01, 0.9), the paper's, unless `compile` was called.
 
         Returns:
             cluster of each sample, int array of shape `(n,)`, values in 0..n_clusters-1.

@@ -17,7 +17,7 @@ from settings import BATCH_SIZE, CODE_DIMS, MAXITER, PROTOCOLS, TOL, get_setting
 
 
 def main(method, arguments=None):
-    """Runs `method` (the class DEC or IDEC) from the command line; ends with exit code 2 and a sentence on bad input."""
+    """Runs `method` (the class DEC or IDEC) from the command line; bad input ends it with a sentence and exit code 2."""
     args = parse(method, arguments)
     try:
         run(method, args)

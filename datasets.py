@@ -11,7 +11,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -51,7 +51,7 @@ def load_data(name):
         x, y = _load_file(Path(name))
     else:
         raise InputError(
-            f"There is no data set {name!r}: choose from {', '.join(DATASETS)}, or give the path of a .npy or .npz file."
+            f"There is no data set {name!r}: choose from {', '.join(DATASETS)}, or give a .npy or .npz file's path."
         )
     x, y = check_data(x, y)
     print(f"{name}: {len(x)} samples of {x.shape[1]} features")
@@ -142,7 +142,7 @@ def _npz(paths):
         names = {"x": "x", "y": "y"} if "x" in arrays else {"x": "data", "y": "label"}
         if names["x"] not in arrays:
             raise InputError(f"{paths[0]} holds {list(arrays)}: it must hold an array x, and y if there are labels.")
-        return arrays[names["x"]], arrays[names["y"]] if names["y"] in arrays else None
+        return arrays[names["x"]], arrays.get(names["y"])
 
 
 def _images_npz(paths):
@@ -212,7 +212,7 @@ def _digits():
     return x / 16, y
 
 
-# REUTERS-10K (DEC paper, section 4.1): four root categories of RCV1-v2 as classes, tf-idf of the 2,000 most frequent words.
+# REUTERS-10K (DEC paper, section 4.1): RCV1-v2, four root categories as classes, tf-idf of the 2,000 commonest words.
 
 ROOTS = ("CCAT", "GCAT", "MCAT", "ECAT")
 TOKEN_FILES = (*(f"lyrl2004_tokens_test_pt{i}.dat" for i in range(4)), "lyrl2004_tokens_train.dat")
@@ -267,7 +267,7 @@ def _documents(paths):
 
 
 def _ten_thousand(x, y, subset):
-    """Guo: the first 10,000 documents, permuted. Xie: 10,000 of a permutation of all. Rows are scaled to ||x||^2 = d."""
+    """Guo: the first 10,000 documents, permuted. Xie: 10,000 of a permutation of all. ||x||^2 becomes d."""
     n = len(y) if subset == "xie" else min(10_000, len(y))
     rows = np.random.RandomState(1234).permutation(n)[:10_000]
     return (x[rows].toarray() * np.sqrt(x.shape[1])).astype(np.float32), y[rows]
@@ -276,9 +276,9 @@ def _ten_thousand(x, y, subset):
 def _rcv1_from_scikit_learn(subset):
     """The same documents from scikit-learn's `fetch_rcv1`, where the token files are missing."""
     print(
-        "The RCV1 token files are not here: taking the same documents from scikit-learn's fetch_rcv1 instead. It differs:"
-        " idf is of the 23,149 training documents, and the 2,000 words are those in most documents, not the most frequent."
-        " For the published data run `bash data/reuters/get_data.sh`."
+        "The RCV1 token files are not here: taking the same documents from scikit-learn's fetch_rcv1 instead. They "
+        "differ: idf is that of the 23,149 training documents, and the 2,000 words are those in most documents, not "
+        "those counted most often. For the published data, run `bash data/reuters/get_data.sh`."
     )
     rcv1 = fetch_rcv1(subset="all", shuffle=False)
     order = np.roll(
@@ -443,7 +443,10 @@ class Dataset:
         failed = f" The download failed ({'; '.join(problems)})." if problems else ""
         sources = ", ".join(mirror.url for mirror in self.mirrors)
         by_hand = f"get the files from {sources}" if sources else self.advice
-        return f"No data found: {wanted}, looked for in {looked}.{failed} To go on, {by_hand} and put them into {self.folders()[0]}."
+        return (
+            f"No data found: {wanted}, looked for in {looked}.{failed} To go on, {by_hand} and put them into "
+            f"{self.folders()[0]}."
+        )
 
 
 def _download(mirror, name, checksum, folder):
