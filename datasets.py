@@ -18,6 +18,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pooch
+import requests
 from scipy.sparse import vstack
 from sklearn.datasets import fetch_rcv1, load_digits, load_svmlight_file
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
@@ -98,10 +99,10 @@ def check_data(x, y=None):
 def _load_file(path):
     if not path.is_file():
         raise InputError(f"There is no file {path}: check the path.")
-    return _read(_npy if path.suffix == ".npy" else _npz, [path], "check how it was written")
+    return _read(_npy if path.suffix == ".npy" else _npz, [path])
 
 
-def _read(reader, paths, advice):
+def _read(reader, paths):
     """Calls `reader(paths)` and tells its failures in one sentence."""
     try:
         return reader(paths)
@@ -109,7 +110,7 @@ def _read(reader, paths, advice):
         raise
     except DAMAGED as error:
         names = ", ".join(str(path) for path in paths)
-        raise InputError(f"Cannot read {names}: damaged, or not in its format ({error}); {advice}.") from error
+        raise InputError(f"Cannot read {names}: damaged, or not in its format ({error}); delete it and get it again.") from error
 
 
 # Readers: each takes the files' paths, in the order of its row in DATASETS, and returns x and y.
@@ -382,7 +383,7 @@ class Dataset:
         mirrors: tried in order when no format is found.
         elsewhere: more folders to look in.
         fallback: makes x and y without files of ours.
-        advice: how to get it by hand.
+        by_hand: how to get it where there is no mirror.
     """
 
     folder: str
@@ -391,7 +392,7 @@ class Dataset:
     mirrors: tuple[Mirror, ...] = ()
     elsewhere: tuple[Path, ...] = ()
     fallback: Callable | None = None
-    advice: str = "delete it and run again to download it"
+    by_hand: str = ""
 
     def load(self):
         reader, paths = self.find()
@@ -406,10 +407,10 @@ class Dataset:
                 problems.append(f"scikit-learn's copy: {error}")
         if reader is None:
             raise InputError(self.missing(problems))
-        x, y = _read(reader, paths, self.advice)
+        x, y = _read(reader, paths)
         if self.n_features not in (None, np.shape(x)[-1]):
             raise InputError(f"{paths[0]} has {np.shape(x)[-1]} features a sample instead of {self.n_features}.")
-        return x, y
+        return x, None if y is None else np.asarray(y).astype(np.int64)
 
     def folders(self):
         """Where its files are looked for, in order."""
@@ -434,19 +435,16 @@ class Dataset:
                     _download(mirror, name, checksum, DATA / self.folder)
                 return []
             except (OSError, ValueError) as error:  # no network, no such page, wrong checksum, unwritable folder
-                problems.append(f"{mirror.url}: {_first_words(error)}")
+                problems.append(f"{mirror.url}: {_in_brief(error)}")
         return problems
 
     def missing(self, problems):
-        wanted = " or ".join(", ".join(names) for names, _ in self.formats)
+        wanted = ", or ".join(" and ".join(names) for names, _ in self.formats)
+        failed = f", and the download failed ({'; '.join(problems)})" if problems else ""
         looked = ", ".join(str(folder) for folder in self.folders())
-        failed = f" The download failed ({'; '.join(problems)})." if problems else ""
-        sources = ", ".join(mirror.url for mirror in self.mirrors)
-        by_hand = f"get the files from {sources}" if sources else self.advice
-        return (
-            f"No data found: {wanted}, looked for in {looked}.{failed} To go on, {by_hand} and put them into "
-            f"{self.folders()[0]}."
-        )
+        sources = " or ".join(mirror.url for mirror in self.mirrors)
+        how = self.by_hand or f"get the files from {sources} and put them into {self.folders()[0]}"
+        return f"No data: {wanted} not found in {looked}{failed}; {how}."
 
 
 def _download(mirror, name, checksum, folder):
@@ -462,9 +460,9 @@ def _download(mirror, name, checksum, folder):
     )
 
 
-def _first_words(error):
-    # the messages of requests quote whole objects
-    return str(error).split(" (Caused by")[0].splitlines()[0][:200]
+def _in_brief(error):
+    # a connection error's own text quotes the whole request
+    return "no connection" if isinstance(error, requests.ConnectionError) else str(error).splitlines()[0]
 
 
 KERAS_CACHE = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "datasets"
@@ -485,7 +483,7 @@ def _reuters(subset):
             ((*TOKEN_FILES, "rcv1-v2.topics.qrels"), partial(_rcv1_tokens, subset=subset)),
         ],
         fallback=partial(_rcv1_from_scikit_learn, subset),
-        advice="run `bash data/reuters/get_data.sh`, which downloads the files",
+        by_hand="run `bash data/reuters/get_data.sh`",
     )
 
 
@@ -565,7 +563,7 @@ DATASETS = {
     "rcv1-10k": Dataset(
         folder="reuters",
         formats=[(("reuters10k_like.npz",), _npz)],
-        advice="prepare 10,000 documents x 2,000 words as the DEC paper does (arrays x and y)",
+        by_hand="make it of 10,000 RCV1 documents x 2,000 words, prepared as the DEC paper does: arrays x and y",
     ),
     "stl": Dataset(
         folder="stl",
