@@ -13,7 +13,7 @@ from typing import ClassVar
 import keras
 
 import clustering
-from autoencoder import autoencoder, pretrain
+from autoencoder import autoencoder, pretrain, pretrain_layerwise
 from clustering import PREDICT_BATCH, ClusteringLayer
 from datasets import check_data
 from files import InputError, check_share, check_whole, load_weights, writable_folder
@@ -61,6 +61,18 @@ class DEC:
         batch_size = check_whole("batch_size", batch_size, at_least=1)
         save_dir = writable_folder(save_dir)
         pretrain(self, x, y, optimizer=optimizer, epochs=epochs, batch_size=batch_size, save_dir=save_dir)
+
+    def pretrain_layerwise(self, x, y=None, epochs=None, batch_size=256, save_dir="results/temp"):
+        """Pretrains the autoencoder as the paper does; see `autoencoder.pretrain_layerwise`, with the same arguments.
+
+        Writes `pretrain_layer_<i>_log.csv`, `pretrain_log.csv` and `ae_weights.h5` to `save_dir`, which is made if need
+        be.
+        """
+        x, y = self._check(x, y)
+        epochs = epochs if epochs is None else check_whole("epochs", epochs, at_least=1)
+        batch_size = check_whole("batch_size", batch_size, at_least=1)
+        save_dir = writable_folder(save_dir)
+        pretrain_layerwise(self, x, y, epochs=epochs, batch_size=batch_size, save_dir=save_dir)
 
     def compile(self, optimizer="sgd", loss="kld"):
         """Sets the clustering phase's optimizer and loss: KL(P || Q), DEC paper, eq. 2.

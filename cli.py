@@ -17,7 +17,7 @@ from settings import BATCH_SIZE, CODE_DIMS, MAXITER, PROTOCOLS, TOL, get_setting
 
 
 def main(method, arguments=None):
-    """Runs `method` (the class DEC or IDEC) from the command line; bad input ends it with a sentence and exit code 2."""
+    """Runs `method` (the class DEC or IDEC) from the command line; bad input ends in a sentence and exit code 2."""
     args = parse(method, arguments)
     try:
         run(method, args)
@@ -108,7 +108,10 @@ def run(method, args):
     start = time()
     if not args.ae_weights:
         epochs = args.pretrain_epochs or settings.pretrain_epochs
-        dec.pretrain(x, y, settings.pretrain_optimizer, epochs, args.batch_size, args.save_dir)
+        if settings.pretraining == "layerwise":
+            dec.pretrain_layerwise(x, y, epochs, args.batch_size, args.save_dir)
+        else:
+            dec.pretrain(x, y, settings.pretrain_optimizer, epochs, args.batch_size, args.save_dir)
     pretrained = time()
     dec.compile(settings.optimizer)
     update_interval = settings.update_interval if args.update_interval is None else args.update_interval
@@ -137,7 +140,10 @@ def number_of_clusters(asked, x, y):
 def print_settings(dec, args, settings):
     """The settings in force, one a line."""
     interval = settings.update_interval if args.update_interval is None else args.update_interval
-    pretraining = f"{args.pretrain_epochs or settings.pretrain_epochs} epochs, {settings.pretrain_optimizer}"
+    epochs = args.pretrain_epochs or settings.pretrain_epochs
+    pretraining = f"{settings.pretraining}, {f'{epochs} epochs' if epochs else '100,000 batches'}"
+    if settings.pretraining == "end-to-end":
+        pretraining += f", {settings.pretrain_optimizer}"
     rows = {
         "data set": args.dataset,
         "protocol": f"{args.protocol} ({settings.source})",

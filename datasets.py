@@ -110,7 +110,7 @@ def _read(reader, paths):
         raise
     except DAMAGED as error:
         names = ", ".join(str(path) for path in paths)
-        raise InputError(f"Cannot read {names}: damaged, or not in its format ({error}); delete it and get it again.") from error
+        raise InputError(f"Cannot read {names}: damaged, or not in its format ({error}); get it again.") from error
 
 
 # Readers: each takes the files' paths, in the order of its row in DATASETS, and returns x and y.
