@@ -66,9 +66,9 @@ def pretrain(dec, x, y=None, *, optimizer, epochs, batch_size, save_dir):
         FloatingPointError: if the training diverges; no weights are then written.
     """
     save_dir = Path(save_dir)
-    callbacks = [keras.callbacks.CSVLogger(save_dir / "pretrain_log.csv")]
+    callbacks = [_LossLog(save_dir / "pretrain_log.csv")]
     if y is not None:
-        callbacks.insert(0, _ScoreCodes(dec, x, y, every=max(1, epochs // 10)))  # before the logger: it adds columns
+        callbacks.insert(0, _ScoreCodes(dec, x, y, every=max(1, epochs // 10)))  # before the log, which has its scores
     _reconstruct(dec.autoencoder, x, optimizer, epochs, batch_size, callbacks)
     save_model(dec.autoencoder, save_dir / "ae_weights.h5")
 
@@ -97,7 +97,7 @@ def pretrain_layerwise(dec, x, y=None, *, epochs=None, batch_size, save_dir):
         inputs = keras.Input(shape=(dec.dims[i],))
         code = encode(layers.Dropout(0.2)(inputs))
         denoiser = keras.Model(inputs, decode(layers.Dropout(0.2)(code)))
-        log = keras.callbacks.CSVLogger(save_dir / f"pretrain_layer_{i}_log.csv")
+        log = _LossLog(save_dir / f"pretrain_layer_{i}_log.csv")
         _reconstruct(denoiser, h, _sgd_with_drops(epochs * batches_per_epoch), layer_epochs, batch_size, [log])
         h = keras.Model(inputs, encode(inputs)).predict(h, batch_size=PREDICT_BATCH, verbose=0)
 
@@ -132,6 +132,14 @@ class _StopOnNaN(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         check_finite(logs["loss"], "the reconstruction loss")
+
+
+class _LossLog(keras.callbacks.CSVLogger):
+    """Keras' log with just our columns; by itself it adds a `val_` twin of each."""
+
+    def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
+        self.keys = ["loss", "acc", "nmi"]
 
 
 class _ScoreCodes(keras.callbacks.Callback):

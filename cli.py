@@ -172,8 +172,8 @@ def report(dec, y, args, pretrain_seconds, cluster_seconds):
         ("AE + k-means", result.start_labels, pretrain_seconds),
         (dec.name, result.labels, cluster_seconds),
     ):
-        values = metrics.scores(y, labels).values() if y is not None else [math.nan] * 3
-        print(f"{name:<14}" + "".join(f"{value:8.4f}" for value in values) + f"{seconds:8.1f} s")
+        values = ["-"] * 3 if y is None else [f"{value:.4f}" for value in metrics.scores(y, labels).values()]
+        print(f"{name:<14}" + "".join(f"{value:>8}" for value in values) + f"{seconds:8.1f} s")
     why = f"fewer than {args.tol:.2%} of the labels changed" if result.stop_reason == "tol" else "--maxiter was reached"
     print(f"Stopped after {result.n_iter} batches: {why}.")
     changed = int(np.sum(result.labels != result.start_labels))

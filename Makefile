@@ -1,0 +1,30 @@
+# Every target makes .venv by itself, from requirements.lock. PYTHON chooses the interpreter: make test PYTHON=python3.13
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test test-slow lint clean
+
+demo: .venv/ready  ## trains and scores DEC on scikit-learn's digits: a minute or two
+	$(BIN)/python DEC.py --dataset digits
+
+test: .venv/ready
+	$(BIN)/python -m pytest
+
+test-slow: .venv/ready  ## minutes; real data where DEC_DATA_DIR has it
+	$(BIN)/python -m pytest -m slow
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+.venv/ready: requirements.lock
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed: make PYTHON=python3.12')"
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	touch $@
+
+requirements.lock: requirements.txt requirements-dev.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --quiet requirements-dev.txt -o $@
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache __pycache__ tests/__pycache__

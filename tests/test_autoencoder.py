@@ -1,0 +1,96 @@
+import csv
+
+import keras
+import numpy as np
+import pytest
+
+from autoencoder import autoencoder
+from DEC import DEC
+from files import InputError
+from settings import UNIFORM_FAN_IN
+
+
+def test_layers_have_the_seeds_names_sizes_and_activations():
+    model, encoder = autoencoder([7, 5, 6, 2])
+    layers = [(layer.name, layer.units, layer.activation.__name__) for layer in model.layers[1:]]
+    assert layers == [
+        ("encoder_0", 5, "relu"),
+        ("encoder_1", 6, "relu"),
+        ("encoder_2", 2, "linear"),
+        ("decoder_2", 6, "relu"),
+        ("decoder_1", 5, "relu"),
+        ("decoder_0", 7, "linear"),
+    ]
+    assert model.layers[0].name == "input"
+    assert [layer.name for layer in encoder.layers] == ["input", "encoder_0", "encoder_1", "encoder_2"]
+    assert encoder.get_layer("encoder_1") is model.get_layer("encoder_1")
+
+
+@pytest.mark.parametrize(
+    "init", ["glorot_uniform", UNIFORM_FAN_IN, keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")]
+)
+def test_layers_of_one_shape_start_from_different_weights(init):
+    model, _ = autoencoder([4, 4, 4, 4], init=init)
+    kernels = [layer.kernel.numpy() for layer in model.layers[1:]]
+    assert all(np.abs(a - b).max() > 0 for i, a in enumerate(kernels) for b in kernels[:i])
+
+
+def test_uniform_fan_in_has_the_seeds_limits():
+    model, _ = autoencoder([400, 300, 2], init=UNIFORM_FAN_IN)
+    limit = np.abs(model.get_layer("encoder_0").kernel.numpy()).max()
+    assert limit == pytest.approx(np.sqrt(1 / 400), rel=1e-3)
+
+
+@pytest.mark.parametrize("dims", [[5], [5, 0], [5, 2.5]])
+def test_bad_dims_are_told(dims):
+    with pytest.raises(InputError, match="dims are"):
+        autoencoder(dims)
+
+
+def read_log(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_pretraining_reconstructs_logs_and_saves(dec, blobs, tmp_path):
+    x, y = blobs
+    dec.pretrain(x, y, "adam", epochs=40, batch_size=20, save_dir=tmp_path)
+    rows = read_log(tmp_path / "pretrain_log.csv")
+    assert list(rows[0]) == ["epoch", "loss", "acc", "nmi"]
+    assert len(rows) == 40
+    assert float(rows[-1]["loss"]) < 0.2 * float(rows[0]["loss"])
+    scored = [int(row["epoch"]) for row in rows if row["acc"] != "NA"]
+    assert scored == list(range(0, 40, 4))
+
+    again = DEC(dec.dims, n_clusters=3)
+    again.autoencoder.load_weights(tmp_path / "ae_weights.h5")
+    np.testing.assert_array_equal(again.extract_features(x), dec.extract_features(x))
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_pretraining_needs_no_labels_and_may_be_short(dec, blobs, tmp_path, epochs):
+    x, y = blobs
+    dec.pretrain(x, epochs=epochs, save_dir=tmp_path / "a")
+    assert {row["acc"] for row in read_log(tmp_path / "a" / "pretrain_log.csv")} == {"NA"}
+    dec.pretrain(x, y, epochs=epochs, save_dir=tmp_path / "b")
+    assert len(read_log(tmp_path / "b" / "pretrain_log.csv")) == epochs
+
+
+def test_diverging_pretraining_is_told_and_saves_no_weights(dec, blobs, tmp_path):
+    x, _ = blobs
+    with pytest.raises(FloatingPointError, match="reconstruction loss"):
+        dec.pretrain(x, optimizer=keras.optimizers.SGD(1e20), epochs=5, save_dir=tmp_path)
+    assert not (tmp_path / "ae_weights.h5").exists()
+
+
+def test_layerwise_pretraining_trains_every_layer_then_all(dec, blobs, tmp_path):
+    x, _ = blobs
+    dec.pretrain_layerwise(x, epochs=200, batch_size=10, save_dir=tmp_path)
+    for i in range(3):
+        rows = read_log(tmp_path / f"pretrain_layer_{i}_log.csv")
+        assert len(rows) == 100
+        assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
+    rows = read_log(tmp_path / "pretrain_log.csv")
+    assert len(rows) == 200
+    assert float(rows[-1]["loss"]) < np.var(x) / 2  # better than the mean of x
+    assert (tmp_path / "ae_weights.h5").exists()

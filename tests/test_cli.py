@@ -1,0 +1,209 @@
+"""The command line: short runs on small files, and every kind of bad input."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import cli
+import datasets
+from DEC import DEC
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def npz(blobs, tmp_path):
+    path = tmp_path / "blobs.npz"
+    np.savez(path, x=blobs[0], y=blobs[1])
+    return path
+
+
+def short_run(data, save_dir, *more):
+    """Arguments of a run of a few batches; `more` overrides them."""
+    return [
+        *("--dataset", str(data), "--pretrain_epochs", "3", "--maxiter", "4", "--update_interval", "2", "--tol", "0"),
+        *("--save_dir", str(save_dir), *map(str, more)),
+    ]
+
+
+def test_a_run_prints_scores_and_saves_its_files(npz, tmp_path, capfd):
+    """In a subprocess, as a user would."""
+    folder = tmp_path / "out"
+    done = subprocess.run(
+        [sys.executable, "DEC.py", *short_run(npz, folder)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    table = re.findall(r"^(AE \+ k-means|DEC) +(0\.\d{4}|1\.0000) +[\d.]+ +-?[\d.]+ +[\d.]+ s$", done.stdout, re.M)
+    assert [name for name, _ in table] == ["AE + k-means", "DEC"]
+    for text in ("6-500-500-2000-10", "Stopped after 4 batches: --maxiter was reached", "Cluster sizes:", str(folder)):
+        assert text in done.stdout
+    files = {path.name for path in folder.iterdir()}
+    assert {"DEC_model_final.h5", "dec_log.csv", "ae_weights.h5", "pretrain_log.csv"} <= files
+    assert "Traceback" not in done.stderr
+
+
+def run(*arguments):
+    cli.main(DEC, list(map(str, arguments)))
+
+
+def test_one_seed_gives_one_result(npz, tmp_path):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        run(*short_run(npz, tmp_path / name, "--seed", seed))
+    for log in ("pretrain_log.csv", "dec_log.csv"):
+        assert (tmp_path / "a" / log).read_text() == (tmp_path / "b" / log).read_text()
+    assert (tmp_path / "a" / "pretrain_log.csv").read_text() != (tmp_path / "c" / "pretrain_log.csv").read_text()
+    x = np.load(npz)["x"]
+    a, b = (keras.models.load_model(tmp_path / name / "DEC_model_final.h5").predict(x, verbose=0) for name in "ab")
+    np.testing.assert_array_equal(a, b)
+
+
+def test_given_weights_start_from_the_same_kmeans(npz, tmp_path):
+    run(*short_run(npz, tmp_path / "a"))
+    run(*short_run(npz, tmp_path / "b", "--ae_weights", tmp_path / "a" / "ae_weights"))  # the suffix is resolved
+    assert not (tmp_path / "b" / "ae_weights.h5").exists()
+    assert (tmp_path / "a" / "dec_log.csv").read_text() == (tmp_path / "b" / "dec_log.csv").read_text()
+
+
+def test_data_without_labels_need_a_number_of_clusters_only(blobs, tmp_path, capsys):
+    np.save(tmp_path / "x.npy", blobs[0])
+    run(*short_run(tmp_path / "x.npy", tmp_path / "out", "--n_clusters", 3))
+    assert re.search(r"^DEC +- +- +- +[\d.]+ s$", capsys.readouterr().out, re.M)
+    assert (tmp_path / "out" / "DEC_model_final.h5").exists()
+
+
+@pytest.mark.parametrize("protocol", ["idec", "paper"])
+def test_other_protocols_run(npz, tmp_path, protocol, capsys):
+    run(*short_run(npz, tmp_path / "out", "--protocol", protocol))
+    assert f"protocol         {protocol}" in capsys.readouterr().out
+    assert (tmp_path / "out" / "DEC_model_final.h5").exists()
+    assert (tmp_path / "out" / "pretrain_layer_3_log.csv").exists() == (protocol == "paper")
+
+
+def test_positional_form_and_exponents_parse():
+    args = cli.parse(DEC, ["usps", "--maxiter", "2e4", "--gamma", "0.2"])
+    assert (args.dataset, args.maxiter, args.save_dir) == ("usps", 20_000, Path("results/dec"))
+    args = cli.parse(DEC, ["--dataset", "usps"])
+    assert (args.dataset, args.save_dir) == ("usps", Path("results"))
+    args = cli.parse(DEC, [])
+    assert (args.dataset, args.batch_size, args.tol, args.protocol) == ("mnist", 256, 0.001, "dec-keras")
+
+
+def test_help_names_every_argument_and_default(capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.parse(DEC, ["-h"])
+    assert end.value.code == 0
+    text = capsys.readouterr().out
+    for argument in ("dataset", "n_clusters", "batch_size", "maxiter", "pretrain_epochs", "gamma", "update_interval"):
+        assert argument in text
+    for default in ("256", "20000", "0.001", "dec-keras", "reuters10k"):
+        assert default in text
+
+
+def bad_input(folder, x, y):
+    """Files that are no good, and one that is."""
+    np.savez(folder / "good.npz", x=x, y=y)
+    np.save(folder / "unlabelled.npy", x)
+    np.save(folder / "flat.npy", x[:, 0])
+    np.save(folder / "nan.npy", np.where(x > 0.5, np.nan, x))
+    np.save(folder / "inf.npy", np.where(x > 0.5, np.inf, x))
+    np.savez(folder / "y_short.npz", x=x, y=y[:-1])
+    np.save(folder / "objects.npy", np.array([{}, {}]), allow_pickle=True)
+    (folder / "truncated.npy").write_bytes((folder / "unlabelled.npy").read_bytes()[:500])
+    DEC([6, 8, 2], 3).autoencoder.save(folder / "other_dims.h5")
+    (folder / "file").touch()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dataset", "imagenet"], "no data set 'imagenet'"),
+        (["--dataset", "{}/nothing.npy"], "There is no file"),
+        (["--dataset", "{}/flat.npy"], "x has shape (100,)"),
+        (["--dataset", "{}/nan.npy", "--n_clusters", "3"], "x holds NaN"),
+        (["--dataset", "{}/inf.npy", "--n_clusters", "3"], "x holds NaN, infinity"),
+        (["--dataset", "{}/y_short.npz"], "y has shape (99,)"),
+        (["--dataset", "{}/objects.npy"], "pickled"),
+        (["--dataset", "{}/truncated.npy"], "damaged"),
+        (["--dataset", "{}/unlabelled.npy"], "with --n_clusters"),
+        (["--dataset", "{}/good.npz", "--n_clusters", "101"], "101 clusters of 100 samples"),
+        (["--dataset", "{}/good.npz", "--n_clusters", "1"], "at least 2"),
+        (["--dataset", "{}/good.npz", "--batch_size", "0"], "at least 1"),
+        (["--dataset", "{}/good.npz", "--update_interval", "-1"], "at least 0"),
+        (["--dataset", "{}/good.npz", "--maxiter", "some"], "whole number"),
+        (["--dataset", "{}/good.npz", "--tol", "2"], "from 0 to 1"),
+        (["--dataset", "{}/good.npz", "--protocol", "mine"], "invalid choice"),
+        (["--dataset", "{}/good.npz", "--ae_weights", "{}/nothing"], "no weights file"),
+        (["--dataset", "{}/good.npz", "--ae_weights", "{}/other_dims.h5"], "layer encoder_0 has shapes [(6, 8), (8,)]"),
+        (["--dataset", "{}/good.npz", "--save_dir", "{}/file/out"], "Cannot write to the folder"),
+        (["--dataset", "{}/good.npz", "--save_dir", "/proc/out"], "Cannot write to the folder"),
+        (["usps", "--dataset", "mnist"], "give the data set once"),
+    ],
+)
+def test_bad_input_ends_in_one_sentence_and_code_2(blobs, tmp_path, monkeypatch, capsys, arguments, message):
+    bad_input(tmp_path, *blobs)
+    before = {path.name for path in tmp_path.iterdir()}
+    monkeypatch.chdir(tmp_path)
+    arguments = [argument.format(tmp_path) for argument in arguments]
+    with pytest.raises(SystemExit) as end:
+        cli.main(DEC, arguments)
+    assert end.value.code == 2
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith("DEC.py: error: ")
+    assert message in last
+    assert {path.name for path in tmp_path.iterdir()} == before
+
+
+def test_missing_data_names_file_folder_and_source(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(datasets, "DATA", tmp_path / "data")
+    monkeypatch.setenv("DEC_DATA_DIR", str(tmp_path / "mine"))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nobody listens there: no network
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    with pytest.raises(SystemExit) as end:
+        cli.main(DEC, ["--dataset", "pendigits", "--save_dir", str(tmp_path / "out")])
+    assert end.value.code == 2
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    for part in ("pendigits.tra", str(tmp_path / "mine" / "pendigits"), "https://archive.ics.uci.edu"):
+        assert part in last
+    assert not (tmp_path / "out").exists()
+
+
+def test_diverging_run_ends_in_one_sentence(blobs, tmp_path, capsys):
+    np.savez(tmp_path / "huge.npz", x=blobs[0] * np.float32(1e30), y=blobs[1])
+    with pytest.raises(SystemExit) as end:
+        run(*short_run(tmp_path / "huge.npz", tmp_path / "out"))
+    assert end.value.code == 2
+    assert "Training diverged" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "ae_weights.h5").exists()
+
+
+def test_warnings_of_empty_and_dominant_clusters(capsys):
+    cli.report_sizes(np.array([90, 10, 0, 0]))
+    text = capsys.readouterr().out
+    assert "2 of 4 clusters are empty" in text
+    assert "one cluster holds 90% of the samples" in text
+    cli.report_sizes(np.array([30, 20, 25, 25]))
+    assert "Warning" not in capsys.readouterr().out
+    cli.report_sizes(np.array([60, 40]))
+    assert "Warning" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("scale", "expected"), [(1.0, 2.0), (0.5, 1.0), (None, 1.0)])
+def test_scale(scale, expected):
+    x = np.full((5, 4), 2, np.float32)
+    scaled = cli.scaled(x, scale)
+    assert scaled.dtype == np.float32
+    np.testing.assert_allclose(scaled, expected)
+
+
+@pytest.mark.skipif("DEC_DATA_DIR" not in os.environ, reason="real data: set DEC_DATA_DIR")
+@pytest.mark.slow
+def test_usps_reaches_the_seeds_scores(tmp_path):
+    """DEC-keras' ten trials: 76.4 +- 0.6 / 78.7."""
+    dec = cli.run(DEC, cli.parse(DEC, ["--dataset", "usps", "--save_dir", str(tmp_path)]))
+    assert dec.result.log[-1]["acc"] > 0.745
+    assert dec.result.log[-1]["nmi"] > 0.765

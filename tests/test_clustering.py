@@ -1,0 +1,216 @@
+"""The equations against plain float64 NumPy, the layer, and the loop against the seed's written out batch by batch."""
+
+import csv
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import DIMS
+from sklearn.cluster import KMeans
+
+import clustering
+from clustering import ClusteringLayer, kmeans_start, soft_assign, target_distribution
+from DEC import DEC
+from files import InputError
+
+
+def numpy_q(z, mu, alpha):
+    q = (1 + ((z[:, None] - mu) ** 2).sum(2) / alpha) ** (-(alpha + 1) / 2)
+    return q / q.sum(1, keepdims=True)
+
+
+def numpy_p(q):
+    p = q**2 / q.sum(0)
+    return p / p.sum(1, keepdims=True)
+
+
+@pytest.fixture
+def codes():
+    rng = np.random.default_rng(1)
+    return rng.normal(size=(50, 4)) * 2, rng.normal(size=(5, 4)) * 2
+
+
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 4.0])
+def test_soft_assignment_agrees_with_numpy(codes, alpha):
+    z, mu = codes
+    q = soft_assign(z.astype("float32"), mu.astype("float32"), alpha)
+    np.testing.assert_allclose(q, numpy_q(z, mu, alpha), atol=1e-6, rtol=1e-5)
+
+
+def test_target_distribution_agrees_with_numpy(codes):
+    q = numpy_q(*codes, 1.0)
+    p = target_distribution(q.astype("float32"))
+    assert p.dtype == np.float32
+    np.testing.assert_allclose(p, numpy_p(q), atol=1e-6, rtol=1e-5)
+    np.testing.assert_allclose(DEC.target_distribution(q), numpy_p(q), rtol=1e-12)
+
+
+def test_target_distribution_of_many_samples_keeps_float32s_precision():
+    q = np.random.default_rng(0).dirichlet(np.ones(10), size=200_000)
+    np.testing.assert_allclose(target_distribution(q.astype("float32")), numpy_p(q), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("alpha", [1.0, 4.0])
+def test_loss_and_gradients_are_the_papers(codes, alpha):
+    """KL(P || Q), eq. 2, and its gradients, eq. 4 and 5, averaged over the batch; z and mu in float64."""
+    z, mu = codes
+    q = numpy_q(z, mu, alpha)
+    p = numpy_p(q)
+    kernel = 1 / (1 + ((z[:, None] - mu) ** 2).sum(2) / alpha)
+    pull = ((alpha + 1) / alpha * kernel * (p - q))[:, :, None] * (z[:, None] - mu) / len(z)
+
+    layer = ClusteringLayer(5, weights=mu.astype("float32"), alpha=alpha)
+    z32 = tf.constant(z, "float32")
+    with tf.GradientTape() as tape:
+        tape.watch(z32)
+        q32 = layer(z32)
+        loss = keras.losses.get("kld")(tf.constant(p, "float32"), q32)
+        loss = tf.reduce_mean(loss)
+    grad_z, grad_mu = tape.gradient(loss, [z32, layer.clusters.value])
+
+    np.testing.assert_allclose(loss, (p * np.log(p / q)).sum(1).mean(), atol=1e-5)
+    np.testing.assert_allclose(grad_z, pull.sum(1), atol=1e-5)
+    np.testing.assert_allclose(grad_mu, -pull.sum(0), atol=1e-5)
+
+
+def test_layer_starts_from_given_weights(codes):
+    z, mu = codes
+    for weights in (mu, [mu]):
+        layer = ClusteringLayer(5, weights=weights)
+        layer(z.astype("float32"))
+        np.testing.assert_allclose(layer.get_weights()[0], mu, rtol=1e-6)
+
+
+def test_layer_tells_weights_of_a_wrong_shape(codes):
+    z, mu = codes
+    with pytest.raises(InputError, match=r"\(5, 4\).*\(6, 4\)"):
+        ClusteringLayer(6, weights=mu)(z)
+
+
+@pytest.mark.parametrize(("arguments", "message"), [({"n_clusters": 0}, "n_clusters"), ({"alpha": 0}, "alpha")])
+def test_layer_tells_arguments_out_of_range(arguments, message):
+    with pytest.raises(InputError, match=message):
+        ClusteringLayer(**{"n_clusters": 3, **arguments})
+
+
+def test_alpha_is_honoured_and_survives_saving(tmp_path, blobs):
+    x, _ = blobs
+    dec = DEC(DIMS, n_clusters=3, alpha=5.0)
+    z, mu = dec.extract_features(x), dec.model.get_layer("clustering").get_weights()[0]
+    np.testing.assert_allclose(dec.soft_labels(x), numpy_q(z, mu, 5.0), rtol=1e-4)
+    for name in ("model.h5", "model.keras"):
+        dec.model.save(tmp_path / name)
+        loaded = keras.models.load_model(tmp_path / name)
+        assert loaded.get_layer("clustering").alpha == 5.0
+        np.testing.assert_allclose(loaded.predict(x, verbose=0), dec.soft_labels(x), rtol=1e-6)
+
+
+def test_kmeans_start_is_the_best_of_its_restarts_and_repeatable():
+    codes = np.random.default_rng(0).normal(size=(300, 5)).astype("float32")
+    centers, labels = kmeans_start(codes, 12, seed=3)
+    again, _ = kmeans_start(codes, 12, seed=3)
+    np.testing.assert_array_equal(centers, again)
+
+    def inertia(centers, labels):
+        return ((codes - centers[labels]) ** 2).sum()
+
+    single = [KMeans(12, n_init=1, random_state=s).fit(codes).inertia_ for s in range(10)]
+    assert inertia(centers, labels) < np.median(single)
+
+
+def seed_loop(dec, x, start, iterations, batch_size, update_interval):
+    """The clustering loop of DEC-keras, written out: P over all samples, batches in order, no empty batch."""
+    dec.model.get_layer("clustering").set_weights([start])
+    batch = 0
+    for iteration in range(iterations):
+        if iteration % update_interval == 0:
+            p = numpy_p(dec.model.predict(x, verbose=0))
+        rows = slice(batch * batch_size, (batch + 1) * batch_size)
+        dec.model.train_on_batch(x[rows], p[rows])
+        batch = batch + 1 if (batch + 1) * batch_size < len(x) else 0
+    return dec.model.get_weights()
+
+
+@pytest.mark.parametrize(
+    "batch_size", [32, 25, 100, 256]
+)  # 100 samples: a partial last batch; none; one; more than all
+def test_loop_trains_as_the_seeds_does(dec, blobs, tmp_path, batch_size):
+    x, y = blobs
+    weights = dec.model.get_weights()
+    start, _ = kmeans_start(dec.extract_features(x), 3, seed=0)
+    dec.compile(keras.optimizers.SGD(0.1, 0.9))
+    expected = seed_loop(dec, x, start, iterations=23, batch_size=batch_size, update_interval=7)
+
+    dec.model.set_weights(weights)
+    dec.compile(keras.optimizers.SGD(0.1, 0.9))
+    dec.fit(x, y, maxiter=23, batch_size=batch_size, tol=0, update_interval=7, save_dir=tmp_path)
+    for trained, wanted in zip(dec.model.get_weights(), expected, strict=True):
+        np.testing.assert_allclose(trained, wanted, atol=1e-5)
+    assert np.abs(weights[0] - expected[0]).max() > 1e-3  # it did train
+
+
+def read_log(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_log_has_a_row_for_every_interval_and_the_end(dec, blobs, tmp_path):
+    x, y = blobs
+    labels = dec.fit(x, y, maxiter=23, batch_size=32, tol=0, update_interval=10, save_dir=tmp_path)
+    rows = read_log(tmp_path / "dec_log.csv")
+    assert list(rows[0]) == ["iter", "acc", "nmi", "ari", "loss", "delta_label"]
+    assert [row["iter"] for row in rows] == ["0", "10", "20", "23"]
+    assert float(rows[-1]["acc"]) == pytest.approx(clustering.metrics.acc(y, labels), abs=1e-5)
+    assert rows[0]["loss"] == ""
+    assert float(rows[1]["loss"]) > 0
+    assert (dec.result.n_iter, dec.result.stop_reason) == (23, "maxiter")
+
+
+def test_training_stops_when_few_labels_change(dec, blobs, tmp_path):
+    x, _ = blobs
+    dec.fit(x, maxiter=1000, batch_size=32, tol=1, update_interval=5, save_dir=tmp_path)
+    assert (dec.result.n_iter, dec.result.stop_reason) == (5, "tol")
+
+
+def test_update_interval_0_is_one_epoch(dec, blobs, tmp_path):
+    x, _ = blobs
+    dec.fit(x, maxiter=8, batch_size=32, tol=0, update_interval=0, save_dir=tmp_path)
+    assert [row["iter"] for row in dec.result.log] == [0, 4, 8]
+
+
+def test_labels_only_score(dec, blobs, tmp_path):
+    x, y = blobs
+    weights = dec.model.get_weights()
+    with_y = dec.fit(x, y, maxiter=10, tol=0, update_interval=5, save_dir=tmp_path / "a")
+    dec.model.set_weights(weights)
+    dec.compile(keras.optimizers.SGD(0.01, 0.9))
+    without_y = dec.fit(x, maxiter=10, tol=0, update_interval=5, save_dir=tmp_path / "b")
+    np.testing.assert_array_equal(with_y, without_y)
+    assert read_log(tmp_path / "b" / "dec_log.csv")[0]["acc"] == ""
+
+
+def test_models_are_saved_every_five_epochs_and_at_the_end(dec, blobs, tmp_path):
+    x, _ = blobs
+    labels = dec.fit(x, maxiter=45, batch_size=32, tol=0, update_interval=7, save_dir=tmp_path)
+    saved = {path.name for path in tmp_path.iterdir()}
+    names = ("DEC_model_0.h5", "DEC_model_20.h5", "DEC_model_40.h5", "DEC_model_final.h5")
+    assert saved == {*names, "dec_log.csv"}
+    start, end = (keras.models.load_model(tmp_path / name) for name in (names[0], names[-1]))
+    np.testing.assert_array_equal(end.predict(x, verbose=0).argmax(1), labels)
+    np.testing.assert_array_equal(start.predict(x, verbose=0).argmax(1), dec.result.start_labels)
+
+
+def test_result_is_that_of_the_final_model_when_maxiter_ends_it(dec, blobs, tmp_path):
+    x, _ = blobs
+    dec.compile(keras.optimizers.SGD(1.0, 0.9))  # large steps: labels of the last refresh would be stale
+    labels = dec.fit(x, maxiter=9, batch_size=10, tol=0, update_interval=7, save_dir=tmp_path)
+    np.testing.assert_array_equal(labels, dec.predict(x))
+
+
+def test_diverging_training_is_told_and_saves_no_model(dec, blobs, tmp_path):
+    x, _ = blobs
+    dec.compile(keras.optimizers.SGD(1e30))
+    with pytest.raises(FloatingPointError, match="lower the optimizer's learning rate"):
+        dec.fit(x, maxiter=100, tol=0, update_interval=5, save_dir=tmp_path)
+    assert not (tmp_path / "DEC_model_final.h5").exists()

@@ -1,0 +1,50 @@
+import keras
+import pytest
+
+from datasets import DATASETS
+from files import InputError
+from settings import PROTOCOLS, get_settings
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_every_data_set_has_a_row_that_keras_understands(protocol):
+    assert set(PROTOCOLS[protocol]) == {*DATASETS, "other"}
+    for settings in PROTOCOLS[protocol].values():
+        keras.optimizers.get(settings.optimizer)
+        keras.optimizers.get(settings.pretrain_optimizer)
+        keras.initializers.get(settings.init)
+        assert settings.source
+
+
+@pytest.mark.parametrize(
+    ("protocol", "dataset", "epochs", "interval", "scale"),
+    [
+        ("dec-keras", "mnist", 300, 140, 1),
+        ("dec-keras", "fmnist", 300, 140, 1),
+        ("dec-keras", "reuters10k", 50, 30, 1),
+        ("dec-keras", "usps", 50, 30, 1),
+        ("dec-keras", "stl", 10, 30, 1),
+        ("idec", "mnist", 200, 140, 255 / 50),
+        ("idec", "usps", 200, 30, 2),
+        ("idec", "reuters10k", 200, 20, 1),
+        ("paper", "mnist", None, 160, 0.02 * 255),
+        ("paper", "reuters10k", None, 20, 1),
+        ("paper", "stl", None, 40, None),
+        ("dec-keras", "my/own.npz", 200, 0, 1),
+    ],
+)
+def test_settings_are_the_sources(protocol, dataset, epochs, interval, scale):
+    settings = get_settings(dataset, protocol)
+    assert (settings.pretrain_epochs, settings.update_interval, settings.scale) == (epochs, interval, scale)
+
+
+def test_mnist_of_dec_keras_pretrains_with_sgd_1_and_clusters_with_sgd_001():
+    settings = get_settings("mnist")
+    assert settings.pretrain_optimizer["config"] == {"learning_rate": 1.0, "momentum": 0.9}
+    assert settings.optimizer["config"] == {"learning_rate": 0.01, "momentum": 0.9}
+    assert get_settings("usps").pretrain_optimizer == "adam"
+
+
+def test_unknown_protocol_is_told():
+    with pytest.raises(InputError, match="choose from dec-keras, idec, paper"):
+        get_settings("mnist", "fast-and-loose")
