@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo test test-slow lint lock clean
 
 demo: .venv/ready  ## trains and scores DEC on scikit-learn's digits: a minute or two
 	$(BIN)/python DEC.py --dataset digits
@@ -23,8 +23,8 @@ lint: .venv/ready
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
 	touch $@
 
-requirements.lock: requirements.txt requirements-dev.txt
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --quiet requirements-dev.txt -o $@
+lock:  ## after a change to requirements*.txt; needs uv
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --quiet requirements-dev.txt -o requirements.lock
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache __pycache__ tests/__pycache__
