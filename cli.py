@@ -34,44 +34,47 @@ def parse(method, arguments=None):
     parser = argparse.ArgumentParser(
         prog=f"{method.name}.py",
         description=f"Cluster a data set with {method.name}, and score the clusters where it has labels.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    names = ", ".join(DATASETS)
-    add("positional", metavar="dataset", nargs="?", help="the same as --dataset, as the IDEC repo has it")
-    add("--dataset", help=f"{names}; or the path of a .npy file (x) or .npz file (x, maybe y); None: mnist")
+    files = "or the path of a .npy file (x) or an .npz file (x, and y if there are labels)"
+    add("positional", metavar="dataset", nargs="?", help="the same as --dataset")
+    add("--dataset", help=f"{', '.join(DATASETS)}; {files} (default: mnist)")
+    add("--n_clusters", type=_whole(2), help="number of clusters (default: the number of classes)")
     add(
-        "--n_clusters",
-        type=_whole(2),
-        default=None,
-        help="number of clusters; None: as many as the labels have classes",
+        "--batch_size",
+        type=_whole(1),
+        default=BATCH_SIZE,
+        help="samples a batch, in both phases (default: %(default)s)",
     )
-    add("--batch_size", type=_whole(1), default=BATCH_SIZE, help="samples a batch, in both phases")
-    add("--maxiter", type=_whole(1), default=MAXITER, help="most batches of the clustering phase; 2e4 is fine")
-    add("--pretrain_epochs", type=_whole(1), default=None, help="epochs of pretraining; None: the protocol's")
-    add("--gamma", type=float, default=0.1, help="weight of the clustering loss in IDEC; DEC ignores it")
+    add("--maxiter", type=_whole(1), default=MAXITER, help="most batches of clustering (default: 2e4)")
+    add("--pretrain_epochs", type=_whole(1), help="epochs of pretraining (default: the protocol's)")
     add(
-        "--update_interval",
-        type=_whole(0),
-        default=None,
-        help="batches between two refreshes of P; 0: one epoch; None: the protocol's",
+        "--gamma",
+        type=float,
+        default=0.1,
+        help="weight of IDEC's clustering loss; DEC ignores it (default: %(default)s)",
     )
-    add("--tol", type=_share, default=TOL, help="stop when a smaller share of the labels changes")
-    add("--ae_weights", default=None, help="pretrained autoencoder, .h5; None: pretrain")
-    add("--save_dir", default=None, help=f"None: results, or results/{method.name.lower()} with the positional form")
-    add("--protocol", choices=list(PROTOCOLS), default="dec-keras", help="whose settings a data set gets")
-    add("--seed", type=_whole(0), default=0, help="of weights, batches and k-means: the same seed, the same result")
+    interval = "batches between two refreshes of P; 0: one epoch (default: the protocol's)"
+    add("--update_interval", type=_whole(0), help=interval)
+    add(
+        "--tol", type=_share, default=TOL, help="stop when a smaller share of the labels changes (default: %(default)s)"
+    )
+    add("--ae_weights", help="a pretrained autoencoder, .h5 (default: pretrain one)")
+    folder = f"results/{method.name.lower()}"
+    add("--save_dir", help=f"folder of the results (default: results; with the first form of dataset: {folder})")
+    add("--protocol", choices=list(PROTOCOLS), default="dec-keras", help="whose settings (default: %(default)s)")
+    seed = "of weights, batches and k-means: the same seed, the same result (default: %(default)s)"
+    add("--seed", type=_whole(0, at_most=2**32 - 1), default=0, help=seed)
     args = parser.parse_args(arguments)
     if args.positional and args.dataset:
         parser.error("give the data set once: as the first argument or with --dataset")
-    folder = f"results/{method.name.lower()}" if args.positional else "results"
-    args.save_dir = Path(args.save_dir or folder)
+    args.save_dir = Path(args.save_dir or (folder if args.positional else "results"))
     args.dataset = args.positional or args.dataset or "mnist"
     return args
 
 
-def _whole(at_least):
-    return _argument(lambda text: check_whole("the value", text, at_least))
+def _whole(at_least, at_most=None):
+    return _argument(lambda text: check_whole("the value", text, at_least, at_most))
 
 
 def _argument(check):

@@ -16,16 +16,17 @@ class InputError(ValueError):
     """Bad input: the message says in one sentence what was wrong and what to do."""
 
 
-def check_whole(name, value, at_least):
+def check_whole(name, value, at_least, at_most=None):
     """Returns `value` as an int.
 
     Args:
         name: what it is called in the error.
         value: a number, or text such as "20000" or "2e4".
         at_least: the smallest value allowed.
+        at_most: the largest value allowed, or None.
 
     Raises:
-        InputError: if it is no whole number, or too small.
+        InputError: if it is no whole number, too small or too large.
     """
     try:
         number = float(value)
@@ -34,6 +35,8 @@ def check_whole(name, value, at_least):
         whole = False
     if not whole or number < at_least:
         raise InputError(f"{name} is {value}: it must be a whole number of at least {at_least}.")
+    if at_most is not None and number > at_most:
+        raise InputError(f"{name} is {value}: it must be at most {at_most}.")
     return int(number)
 
 

@@ -136,6 +136,7 @@ def bad_input(folder, x, y):
         (["--dataset", "{}/good.npz", "--update_interval", "-1"], "at least 0"),
         (["--dataset", "{}/good.npz", "--maxiter", "some"], "whole number"),
         (["--dataset", "{}/good.npz", "--tol", "2"], "from 0 to 1"),
+        (["--dataset", "{}/good.npz", "--seed", "1e12"], "at most 4294967295"),
         (["--dataset", "{}/good.npz", "--protocol", "mine"], "invalid choice"),
         (["--dataset", "{}/good.npz", "--ae_weights", "{}/nothing"], "no weights file"),
         (["--dataset", "{}/good.npz", "--ae_weights", "{}/other_dims.h5"], "layer encoder_0 has shapes [(6, 8), (8,)]"),
