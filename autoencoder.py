@@ -4,10 +4,11 @@ import sys
 from pathlib import Path
 
 import keras
+import tensorflow as tf
 from keras import layers
 
 import metrics
-from clustering import PREDICT_BATCH, check_finite, kmeans_start
+from clustering import PREDICT_BATCH, IndexTrainer, check_finite, kmeans_start
 from files import InputError, save_model
 
 
@@ -116,12 +117,22 @@ def _sgd_with_drops(fine_tuning_batches):
 
 
 def _reconstruct(model, x, optimizer, epochs, batch_size, callbacks):
+    """Trains `model` to reconstruct x from batches that are shuffled anew every epoch.
+
+    By indices, since Keras 3's own shuffling of arrays repeats one order in every epoch once a seed is set.
+    """
     model.compile(optimizer=keras.optimizers.get(optimizer), loss="mse")
-    model.fit(
-        x,
-        x,
-        batch_size=batch_size,
+    samples = tf.constant(x)
+
+    def gather(indices):
+        batch = tf.gather(samples, indices)
+        return batch, batch
+
+    IndexTrainer(model, gather).fit(
+        tf.data.Dataset.range(len(x)).shuffle(len(x)).batch(batch_size).repeat(),
         epochs=epochs,
+        steps_per_epoch=-(-len(x) // batch_size),
+        shuffle=False,
         callbacks=[_StopOnNaN(), *callbacks],
         verbose=1 if sys.stdout.isatty() else 2,
     )

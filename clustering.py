@@ -150,24 +150,26 @@ class ClusteringResult:
     log: list = field(default_factory=list)
 
 
-class _IndexTrainer(keras.Model):
-    """Lets Keras' `fit` train a DEC on batches of sample indices: the step gathers x and P by them."""
+class IndexTrainer(keras.Model):
+    """Lets Keras' `fit` train a compiled `model` on batches of sample indices, which it turns into inputs and targets.
 
-    def __init__(self, dec, x):
+    Args:
+        model: a compiled Keras model.
+        gather: takes an int64 tensor of sample indices, returns the batch's (inputs, targets).
+    """
+
+    def __init__(self, model, gather):
         super().__init__()
-        self.dec_model, self.targets = dec.model, dec.targets
-        self.x = tf.constant(x, dtype="float32")
-        self.p = tf.Variable(tf.zeros((len(x), dec.n_clusters)), trainable=False)
+        self.trained, self.gather = model, gather
         self.built = True
-        self.compile(optimizer=dec.model.optimizer)
+        self.compile(optimizer=model.optimizer)
 
     @property
     def metrics(self):  # what `fit` resets and reports
-        return self.dec_model.metrics
+        return self.trained.metrics
 
     def train_step(self, indices):
-        x, p = tf.gather(self.x, indices), tf.gather(self.p, indices)
-        return self.dec_model.train_step((x, self.targets(x, p)))
+        return self.trained.train_step(self.gather(indices))
 
 
 class _IntervalEnd(keras.callbacks.Callback):
@@ -176,6 +178,7 @@ class _IntervalEnd(keras.callbacks.Callback):
     def __init__(self, dec, x, y, start_labels, tol, log_file):
         super().__init__()
         self.dec, self.x, self.y, self.tol = dec, x, y, tol
+        self.p = tf.Variable(tf.zeros((len(x), dec.n_clusters)), trainable=False)
         self.result = ClusteringResult(labels=start_labels, start_labels=start_labels)
         self.log_file = log_file
         self.writer = csv.DictWriter(log_file, ["iter", "acc", "nmi", "ari", *dec.losses.values(), "delta_label"])
@@ -197,7 +200,7 @@ class _IntervalEnd(keras.callbacks.Callback):
         """Returns the share of labels that changed since the last refresh."""
         q = self.dec.soft_labels(self.x)
         check_finite(q, "the soft assignment")
-        self.model.p.assign(target_distribution(q))
+        self.p.assign(target_distribution(q))
         labels = q.argmax(axis=1)
         delta_label = float(np.mean(labels != self.result.labels))
         self.result.labels = labels
@@ -267,8 +270,13 @@ def cluster(dec, x, y=None, *, maxiter, batch_size, tol, update_interval, save_d
 
     with open(save_dir / f"{dec.name.lower()}_log.csv", "w", newline="") as log_file:
         interval_end = _IntervalEnd(dec, x, y, start_labels, tol, log_file)
-        result = interval_end.result
-        _IndexTrainer(dec, x).fit(
+        result, samples = interval_end.result, tf.constant(x)
+
+        def gather(indices):
+            batch = tf.gather(samples, indices)
+            return batch, dec.targets(batch, tf.gather(interval_end.p, indices))
+
+        IndexTrainer(dec.model, gather).fit(
             tf.data.Dataset.range(len(x)).batch(batch_size).repeat(),
             epochs=-(-maxiter // update_interval),
             steps_per_epoch=update_interval,

@@ -3,6 +3,7 @@ import csv
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from autoencoder import autoencoder
 from DEC import DEC
@@ -94,3 +95,32 @@ def test_layerwise_pretraining_trains_every_layer_then_all(dec, blobs, tmp_path)
     assert len(rows) == 200
     assert float(rows[-1]["loss"]) < np.var(x) / 2  # better than the mean of x
     assert (tmp_path / "ae_weights.h5").exists()
+
+
+def test_batches_are_shuffled_anew_every_epoch_but_as_the_seed_says(blobs, monkeypatch, tmp_path):
+    x, _ = blobs
+
+    def orders():
+        """The order of the samples in each of four epochs, as they reach the training step."""
+        keras.utils.set_random_seed(0)
+        seen = []
+
+        class Recorder(keras.losses.Loss):
+            def call(self, y_true, y_pred):
+                tf.py_function(lambda rows: seen.append(rows.numpy()), [y_true], [])
+                return tf.reduce_mean(tf.square(y_true - y_pred), axis=-1)
+
+        dec = DEC([6, 4, 2], 3)
+        monkeypatch.setattr(
+            dec.autoencoder,
+            "compile",
+            lambda optimizer, loss: keras.Model.compile(dec.autoencoder, optimizer=optimizer, loss=Recorder()),
+        )
+        dec.pretrain(x, epochs=4, batch_size=30, save_dir=tmp_path)
+        return np.concatenate(seen).reshape(4, *x.shape)
+
+    first, second = orders(), orders()
+    np.testing.assert_array_equal(first, second)
+    for epoch in first:
+        np.testing.assert_array_equal(np.sort(epoch, axis=0), np.sort(x, axis=0))  # every sample once
+    assert all((a != b).any() for i, a in enumerate(first) for b in first[:i])
