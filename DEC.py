@@ -17,6 +17,7 @@ from autoencoder import autoencoder, pretrain, pretrain_layerwise
 from clustering import PREDICT_BATCH, ClusteringLayer
 from datasets import check_data
 from files import InputError, check_share, check_whole, load_weights, writable_folder
+from settings import sgd
 
 
 class DEC:
@@ -35,6 +36,7 @@ class DEC:
         autoencoder, encoder, model: Keras models x -> reconstruction, x -> code of shape `(n, dims[-1])`, and
             x -> soft assignment Q of shape `(n, n_clusters)`. They share their layers.
         result: `clustering.ClusteringResult` of the last `fit`; None before.
+        attributes: dict that is written into every file saved; the command line's are dataset, protocol and scale.
 
     Raises:
         files.InputError: (a ValueError) if an argument is out of range, here and in every method.
@@ -48,8 +50,10 @@ class DEC:
         self.dims, self.alpha, self.seed = list(dims), alpha, seed
         self.autoencoder, self.encoder = autoencoder(self.dims, init=init)
         q = ClusteringLayer(self.n_clusters, alpha=alpha, name="clustering")(self.encoder.output)
-        self.model = keras.Model(self.encoder.input, q, name=self.name)
+        self.clusterer = keras.Model(self.encoder.input, q, name="DEC")
+        self.model = self._trained_model()
         self.result = None
+        self.attributes = {}
 
     def pretrain(self, x, y=None, optimizer="adam", epochs=200, batch_size=256, save_dir="results/temp"):
         """Pretrains the autoencoder end to end; see `autoencoder.pretrain`, which has the same arguments.
@@ -74,20 +78,20 @@ class DEC:
         save_dir = writable_folder(save_dir)
         pretrain_layerwise(self, x, y, epochs=epochs, batch_size=batch_size, save_dir=save_dir)
 
-    def compile(self, optimizer="sgd", loss="kld"):
-        """Sets the clustering phase's optimizer and loss: KL(P || Q), DEC paper, eq. 2.
+    def compile(self, optimizer=None, loss="kld"):
+        """Sets the clustering phase's optimizer and loss, KL(P || Q) (paper, eq. 2).
 
         Args:
-            optimizer: a Keras optimizer, its name, or its serialised form.
+            optimizer: a Keras optimizer, its name, or its serialised form. Default SGD(0.01, 0.9), the paper's.
             loss: a Keras loss of P and Q.
         """
-        self.model.compile(optimizer=keras.optimizers.get(optimizer), loss=loss)
+        self.model.compile(optimizer=keras.optimizers.get(optimizer or sgd(0.01, 0.9)), loss=loss)
 
     def fit(self, x, y=None, maxiter=2e4, batch_size=256, tol=1e-3, update_interval=140, save_dir="./results/temp"):
         """Runs the clustering phase on the pretrained encoder; see `clustering.cluster`, which has the same arguments.
 
         Writes `dec_log.csv`, `DEC_model_<batches>.h5` every five epochs and `DEC_model_final.h5` to `save_dir`, which
-        is made if need be. Compiles with SGD(0.01, 0.9), the paper's, unless `compile` was called.
+        is made if need be. Calls `compile()` unless that was done.
 
         Returns:
             cluster of each sample, int array of shape `(n,)`, values in 0..n_clusters-1.
@@ -102,7 +106,7 @@ class DEC:
             "tol": check_share("tol", tol),
         }
         if not self.model.compiled:
-            self.compile(optimizer=keras.optimizers.SGD(0.01, 0.9))
+            self.compile()
         self.result = clustering.cluster(self, x, y, save_dir=writable_folder(save_dir), **ranges)
         return self.result.labels
 
@@ -112,14 +116,14 @@ class DEC:
 
     def soft_labels(self, x):
         """Soft assignment Q: float32 array of shape `(n, n_clusters)`, rows sum to 1, for x of shape `(n, d)`."""
-        return self.model.predict(self._check(x)[0], batch_size=PREDICT_BATCH, verbose=0)
+        return self.clusterer.predict(self._check(x)[0], batch_size=PREDICT_BATCH, verbose=0)
 
     def extract_features(self, x):
         """Codes z: float32 array of shape `(n, dims[-1])`, for x of shape `(n, d)`."""
         return self.encoder.predict(self._check(x)[0], batch_size=PREDICT_BATCH, verbose=0)
 
     def load_weights(self, weights):
-        """Loads a saved DEC model, `DEC_model_final.h5`, its weights alone, or one that Keras 2 wrote."""
+        """Loads a saved model, `DEC_model_final.h5`, its weights alone, or one that Keras 2 wrote."""
         load_weights(self.model, weights)
 
     @staticmethod
@@ -131,6 +135,10 @@ class DEC:
     def targets(x, p):
         """What the training step compares the model's outputs with, for a batch of x and P."""
         return p
+
+    def _trained_model(self):
+        """What the clustering phase trains and saves: x -> Q."""
+        return self.clusterer
 
     def _check(self, x, y=None):
         x, y = check_data(x, y)

@@ -71,7 +71,7 @@ def pretrain(dec, x, y=None, *, optimizer, epochs, batch_size, save_dir):
     if y is not None:
         callbacks.insert(0, _ScoreCodes(dec, x, y, every=max(1, epochs // 10)))  # before the log, which has its scores
     _reconstruct(dec.autoencoder, x, optimizer, epochs, batch_size, callbacks)
-    save_model(dec.autoencoder, save_dir / "ae_weights.h5")
+    save_model(dec.autoencoder, save_dir / "ae_weights.h5", dec.attributes)
 
 
 def pretrain_layerwise(dec, x, y=None, *, epochs=None, batch_size, save_dir):

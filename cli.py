@@ -3,6 +3,7 @@
 import argparse
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 from time import time
 
@@ -11,9 +12,10 @@ import numpy as np
 import tensorflow as tf
 
 import metrics
+from clustering import PREDICT_BATCH
 from datasets import ALIASES, DATASETS, load_data
-from files import InputError, check_share, check_whole, load_weights, writable_folder
-from settings import BATCH_SIZE, CODE_DIMS, MAXITER, PROTOCOLS, TOL, get_settings
+from files import InputError, check_positive, check_share, check_whole, load_weights, read_attributes, writable_folder
+from settings import BATCH_SIZE, CODE_DIMS, MAXITER, PRETRAINING, PROTOCOLS, TOL, get_settings
 
 
 def main(method, arguments=None):
@@ -46,11 +48,11 @@ def parse(method, arguments=None):
         default=BATCH_SIZE,
         help="samples a batch, in both phases (default: %(default)s)",
     )
-    add("--maxiter", type=_whole(1), default=MAXITER, help="most batches of clustering (default: 2e4)")
+    add("--maxiter", type=_whole(1), default=MAXITER, help="most batches of clustering (default: %(default)s)")
     add("--pretrain_epochs", type=_whole(1), help="epochs of pretraining (default: the protocol's)")
     add(
         "--gamma",
-        type=float,
+        type=_positive,
         default=0.1,
         help="weight of IDEC's clustering loss; DEC ignores it (default: %(default)s)",
     )
@@ -59,7 +61,10 @@ def parse(method, arguments=None):
     add(
         "--tol", type=_share, default=TOL, help="stop when a smaller share of the labels changes (default: %(default)s)"
     )
+    add("--pretrain", choices=PRETRAINING, help="how to pretrain (default: the protocol's)")
     add("--ae_weights", help="a pretrained autoencoder, .h5 (default: pretrain one)")
+    scale = "what the data set's x is multiplied by, as --ae_weights were trained (default: theirs, or the protocol's)"
+    add("--scale", type=_positive, help=scale)
     folder = f"results/{method.name.lower()}"
     add("--save_dir", help=f"folder of the results (default: results; with the first form of dataset: {folder})")
     add("--protocol", choices=list(PROTOCOLS), default="dec-keras", help="whose settings (default: %(default)s)")
@@ -89,20 +94,23 @@ def _argument(check):
     return convert
 
 
+_positive = _argument(lambda text: check_positive("the value", text))
 _share = _argument(lambda text: check_share("the value", text))
 
 
 def run(method, args):
     """Loads, pretrains (or loads pretrained weights), clusters, scores and saves; returns the trained method."""
-    settings = get_settings(ALIASES.get(args.dataset, args.dataset), args.protocol)
+    dataset = ALIASES.get(args.dataset, args.dataset)
+    settings = settings_in_force(get_settings(dataset, args.protocol, method.name), args)
     x, y = load_data(args.dataset)
-    x = scaled(x, settings.scale)
+    x, scale = scaled(x, settings.scale)
     n_clusters = number_of_clusters(args.n_clusters, x, y)
     keras.utils.set_random_seed(args.seed)
     if tf.config.list_physical_devices("GPU"):  # CPU kernels give the same bits every time as they are
         tf.config.experimental.enable_op_determinism()
 
     dec = method([x.shape[1], *CODE_DIMS], n_clusters, init=settings.init, seed=args.seed)
+    dec.attributes = {"dataset": dataset, "protocol": args.protocol, "scale": scale}
     if args.ae_weights:
         load_weights(dec.autoencoder, args.ae_weights)
     writable_folder(args.save_dir)
@@ -110,25 +118,57 @@ def run(method, args):
 
     start = time()
     if not args.ae_weights:
-        epochs = args.pretrain_epochs or settings.pretrain_epochs
-        if settings.pretraining == "layerwise":
-            dec.pretrain_layerwise(x, y, epochs, args.batch_size, args.save_dir)
-        else:
-            dec.pretrain(x, y, settings.pretrain_optimizer, epochs, args.batch_size, args.save_dir)
+        pretrain(dec, x, y, args, settings)
     pretrained = time()
-    dec.compile(settings.optimizer)
-    update_interval = settings.update_interval if args.update_interval is None else args.update_interval
-    dec.fit(x, y, args.maxiter, args.batch_size, args.tol, update_interval, args.save_dir)
-    report(dec, y, args, pretrain_seconds=pretrained - start, cluster_seconds=time() - pretrained)
+    start_mse = reconstruction_error(dec, x)
+    compile_options = {"gamma": args.gamma} if method.name == "IDEC" else {}
+    dec.compile(settings.optimizer, **compile_options)
+    dec.fit(x, y, args.maxiter, args.batch_size, args.tol, settings.update_interval, args.save_dir)
+    seconds = pretrained - start, time() - pretrained
+    report(dec, y, args, seconds, errors=(start_mse, reconstruction_error(dec, x)))
     return dec
 
 
+def settings_in_force(settings, args):
+    """A protocol's settings with what the command line and the weights file override."""
+    given = {
+        "pretraining": args.pretrain,
+        "pretrain_epochs": args.pretrain_epochs,
+        "update_interval": args.update_interval,
+        "scale": args.scale,
+    }
+    trained_with = read_attributes(args.ae_weights) if args.ae_weights else {}
+    if "scale" in trained_with:
+        if args.scale is not None and not math.isclose(args.scale, trained_with["scale"]):
+            raise InputError(
+                f"{args.ae_weights} was trained on x times {trained_with['scale']:g}: leave --scale {args.scale:g} out."
+            )
+        given["scale"] = trained_with["scale"]
+    return replace(settings, **{name: value for name, value in given.items() if value is not None})
+
+
 def scaled(x, scale):
-    """x times `scale`; None: times what makes the mean of ||x||^2 / d one (DEC paper, section 4.3)."""
+    """x times `scale`, and that scale; None: what makes the mean of ||x||^2 / d one (DEC paper, section 4.3)."""
     if scale is None:
         mean_square = np.mean(np.square(x), dtype=np.float64)
-        scale = 1 / math.sqrt(mean_square) if mean_square > 0 else 1.0
-    return x if scale == 1 else x * np.float32(scale)
+        scale = float(1 / np.sqrt(mean_square)) if mean_square > 0 else 1.0
+    return (x if scale == 1 else x * np.float32(scale)), scale
+
+
+def pretrain(dec, x, y, args, settings):
+    if settings.pretraining == "layerwise":
+        dec.pretrain_layerwise(x, y, settings.pretrain_epochs, args.batch_size, args.save_dir)
+    else:
+        optimizer, epochs = settings.pretrain_optimizer, settings.pretrain_epochs or 200
+        dec.pretrain(x, y, optimizer, epochs, args.batch_size, args.save_dir)
+
+
+def reconstruction_error(dec, x):
+    """Mean squared error of the autoencoder, whose encoder the clustering phase trains too."""
+    batches = np.split(x, range(PREDICT_BATCH, len(x), PREDICT_BATCH))
+    return float(
+        sum(np.square(dec.autoencoder.predict_on_batch(b) - b).sum(dtype=np.float64) for b in batches) / x.size
+    )
 
 
 def number_of_clusters(asked, x, y):
@@ -142,9 +182,8 @@ def number_of_clusters(asked, x, y):
 
 def print_settings(dec, args, settings):
     """The settings in force, one a line."""
-    interval = settings.update_interval if args.update_interval is None else args.update_interval
-    epochs = args.pretrain_epochs or settings.pretrain_epochs
-    pretraining = f"{settings.pretraining}, {f'{epochs} epochs' if epochs else '100,000 batches'}"
+    epochs = f"{settings.pretrain_epochs} epochs" if settings.pretrain_epochs else "100,000 batches"
+    pretraining = f"{settings.pretraining}, {epochs}"
     if settings.pretraining == "end-to-end":
         pretraining += f", {settings.pretrain_optimizer}"
     rows = {
@@ -152,31 +191,31 @@ def print_settings(dec, args, settings):
         "protocol": f"{args.protocol} ({settings.source})",
         "network": "-".join(map(str, dec.dims)),
         "clusters": dec.n_clusters,
-        "scale of x": "mean ||x||^2 / d = 1" if settings.scale is None else f"x {settings.scale:g}",
+        "scale of x": f"x {dec.attributes['scale']:g}",
         "initializer": settings.init,
         "pretraining": f"none, {args.ae_weights}" if args.ae_weights else pretraining,
         "optimizer": settings.optimizer,
         "batch size": args.batch_size,
-        "update interval": f"{interval} batches" if interval else "one epoch",
+        "update interval": f"{settings.update_interval} batches" if settings.update_interval else "one epoch",
         "stop": f"after {args.maxiter} batches, or when fewer than {args.tol:.2%} of the labels change",
         "seed": args.seed,
         "results": args.save_dir,
     }
+    if dec.name == "IDEC":
+        rows["gamma"] = args.gamma
     print("Settings")
     for name, value in rows.items():
         print(f"  {name:<16} {value}")
 
 
-def report(dec, y, args, pretrain_seconds, cluster_seconds):
-    """Scores before and after, times, cluster sizes, warnings, and where the files are."""
+def report(dec, y, args, seconds, errors):
+    """Scores, times and reconstruction errors of the start and the end, cluster sizes, warnings, and the files."""
     result = dec.result
-    print(f"\n{'':<14}{'ACC':>8}{'NMI':>8}{'ARI':>8}{'time':>10}")
-    for name, labels, seconds in (
-        ("AE + k-means", result.start_labels, pretrain_seconds),
-        (dec.name, result.labels, cluster_seconds),
-    ):
+    print(f"\n{'':<14}{'ACC':>8}{'NMI':>8}{'ARI':>8}{'time':>10}{'reconstruction MSE':>21}")
+    rows = zip(("AE + k-means", dec.name), (result.start_labels, result.labels), seconds, errors, strict=True)
+    for name, labels, time_taken, error in rows:
         values = ["-"] * 3 if y is None else [f"{value:.4f}" for value in metrics.scores(y, labels).values()]
-        print(f"{name:<14}" + "".join(f"{value:>8}" for value in values) + f"{seconds:8.1f} s")
+        print(f"{name:<14}" + "".join(f"{value:>8}" for value in values) + f"{time_taken:8.1f} s{error:21.6f}")
     why = f"fewer than {args.tol:.2%} of the labels changed" if result.stop_reason == "tol" else "--maxiter was reached"
     print(f"Stopped after {result.n_iter} batches: {why}.")
     changed = int(np.sum(result.labels != result.start_labels))

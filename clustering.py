@@ -239,7 +239,8 @@ class _EveryFiveEpochs(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def save(self):
-        save_model(self.dec.model, self.save_dir / f"{self.dec.name}_model_{self.result.n_iter}.h5")
+        path = self.save_dir / f"{self.dec.name}_model_{self.result.n_iter}.h5"
+        save_model(self.dec.model, path, self.dec.attributes)
 
 
 def cluster(dec, x, y=None, *, maxiter, batch_size, tol, update_interval, save_dir):
@@ -284,5 +285,5 @@ def cluster(dec, x, y=None, *, maxiter, batch_size, tol, update_interval, save_d
             callbacks=[interval_end, _EveryFiveEpochs(dec, save_dir, batches_per_epoch, maxiter, result)],
             verbose=1 if sys.stdout.isatty() else 0,
         )
-    save_model(dec.model, save_dir / f"{dec.name}_model_final.h5")
+    save_model(dec.model, save_dir / f"{dec.name}_model_final.h5", dec.attributes)
     return result

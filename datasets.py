@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tokenize import TokenError
 
 import h5py
 import numpy as np
@@ -27,7 +28,20 @@ from sklearn.preprocessing import MinMaxScaler, normalize
 from files import InputError, whole_file
 
 DATA = Path(__file__).resolve().parent / "data"
-DAMAGED = (OSError, EOFError, ValueError, LookupError, struct.error, zlib.error, zipfile.BadZipFile)
+DAMAGED = (
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    MemoryError,
+    RuntimeError,  # zipfile: encrypted, or compressed in an unknown way
+    TokenError,  # NumPy: a header cut off
+    struct.error,
+    zlib.error,
+    zipfile.BadZipFile,
+)
 ALIASES = {"reuters": "reuters10k", "reutersidf10k": "reuters10k"}
 
 
@@ -54,7 +68,10 @@ def load_data(name):
         raise InputError(
             f"There is no data set {name!r}: choose from {', '.join(DATASETS)}, or give a .npy or .npz file's path."
         )
-    x, y = check_data(x, y)
+    try:
+        x, y = check_data(x, y)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
     print(f"{name}: {len(x)} samples of {x.shape[1]} features")
     return x, y
 
@@ -78,7 +95,7 @@ def check_data(x, y=None):
     if x.ndim < 2 or x.size == 0:
         raise InputError(f"x has shape {x.shape}: it must be (samples, features), neither of them 0.")
     with np.errstate(over="ignore"):
-        x = x.reshape(len(x), -1).astype(np.float32, copy=False)
+        x = np.ascontiguousarray(x.reshape(len(x), -1), dtype=np.float32)
     bad = ~np.isfinite(x)
     if bad.any():
         row, column = np.argwhere(bad)[0]
@@ -105,15 +122,27 @@ def _load_file(path):
 def _read(reader, paths):
     """Calls `reader(paths)` and tells its failures in one sentence."""
     try:
-        return reader(paths)
+        with np.errstate(invalid="raise"):  # NaN cast to a label
+            return reader(paths)
     except InputError:
         raise
     except DAMAGED as error:
-        names = ", ".join(str(path) for path in paths)
-        raise InputError(f"Cannot read {names}: damaged, or not in its format ({error}); get it again.") from error
+        names, why = ", ".join(str(path) for path in paths), _in_brief(error)
+        raise InputError(f"Cannot read {names}: damaged, or not in its format ({why}); get it again.") from error
 
 
 # Readers: each takes the files' paths, in the order of its row in DATASETS, and returns x and y.
+
+
+def _with_whole_labels(x, y):
+    return x, None if y is None else np.asarray(y).astype(np.int64)
+
+
+def _rows(lines, delimiter=None):
+    """np.loadtxt, which only warns where there are no rows."""
+    if not lines:
+        raise ValueError("it has no rows")
+    return np.loadtxt(lines, delimiter=delimiter, ndmin=2, dtype=np.float32)
 
 
 def _open(path):
@@ -128,8 +157,8 @@ def _arrays(path):
         if "pickle" not in str(error):
             raise
         raise InputError(
-            f"{path} holds pickled Python objects, which can run code when they are read: save plain numeric arrays "
-            "instead, np.savez('x.npz', x=x, y=y)."
+            f"{path} is damaged or holds pickled Python objects, which can run code when they are read: save plain "
+            "numeric arrays, np.savez('x.npz', x=x, y=y)."
         ) from error
 
 
@@ -179,7 +208,10 @@ def _usps_jf(paths):
     parts = []
     for path in paths:
         with _open(path) as file:
-            parts.append(np.loadtxt(file.readlines()[1:-1], ndmin=2, dtype=np.float32))
+            _, *rows, end = file.readlines() or [b"", b""]
+            if end.strip() != b"-1":
+                raise ValueError(f"{path.name} does not end with its terminator, -1")
+            parts.append(_rows(rows))
     rows = np.concatenate(parts)
     return rows[:, 1:] / 2, rows[:, 0].astype(np.int64)
 
@@ -203,7 +235,11 @@ def _usps_libsvm(paths):
 
 def _pendigits(paths):
     """UCI: comma-separated rows of 16 coordinates in 0..100 and the label."""
-    rows = np.concatenate([np.loadtxt(path, delimiter=",", ndmin=2, dtype=np.float32) for path in paths])
+    parts = []
+    for path in paths:
+        with _open(path) as file:
+            parts.append(_rows(file.readlines(), delimiter=","))
+    rows = np.concatenate(parts)
     return rows[:, :-1] / 100, rows[:, -1].astype(np.int64)
 
 
@@ -222,33 +258,35 @@ TRAIN_DOCUMENTS = 23_149  # LYRL2004's training split
 
 def _rcv1_tokens(paths, subset):
     """RCV1-v2's token files and topic assignments -> the prepared subset, which is kept beside them as .npz."""
-    classes = _single_roots(paths[-1])
+    roots = _roots(paths[-1])
     y = []
 
     def texts():
         for document, text in _documents(paths[:-1]):
-            if document in classes:
-                y.append(classes[document])
+            if len(roots[document]) == 1:  # a KeyError means that the topics' file was cut off
+                y.extend(roots[document])
                 yield text
 
     counts = CountVectorizer(dtype=np.float64, max_features=2000).fit_transform(texts())
-    if len(y) != len(classes):
-        raise ValueError(f"{len(classes)} documents have topics, but {len(y)} of them have tokens")
+    expected = sum(len(classes) == 1 for classes in roots.values())
+    if len(y) != expected:
+        raise ValueError(f"{expected} documents have one root topic, but {len(y)} of them have tokens")
     x = TfidfTransformer(norm="l2", sublinear_tf=True).fit_transform(counts)
     x, y = _ten_thousand(x, np.array(y), subset)
     _keep(paths[0].parent / f"{PREPARED_REUTERS[subset]}.npz", x, y)
     return x, y
 
 
-def _single_roots(path):
-    """{document: class 0..3} of the documents with exactly one of the four roots; lines "topic document 1"."""
+def _roots(path):
+    """{document: its classes among 0..3} of every document; lines "topic document 1"."""
     roots = {}
     with _open(path) as file:
         for line in file.read().decode().splitlines():
             topic, document, _ = line.split()
+            classes = roots.setdefault(int(document), [])
             if topic in ROOTS:
-                roots.setdefault(int(document), []).append(ROOTS.index(topic))
-    return {document: classes[0] for document, classes in roots.items() if len(classes) == 1}
+                classes.append(ROOTS.index(topic))
+    return roots
 
 
 def _documents(paths):
@@ -354,7 +392,7 @@ def vgg16_features(images, folder, batch_size=64):
     for start in range(0, len(images), batch_size):
         batch = images[start : start + batch_size].astype(np.float32)
         batch = keras.ops.image.resize(batch, (224, 224), interpolation="nearest")
-        batch = keras.applications.vgg16.preprocess_input(np.asarray(batch))
+        batch = keras.applications.vgg16.preprocess_input(np.array(batch))
         features[start : start + batch_size] = fc1.predict_on_batch(batch)
         progress.add(len(batch))
     return features
@@ -378,7 +416,7 @@ class Dataset:
 
     Attributes:
         folder: its folder's name in `$DEC_DATA_DIR` and `data/`.
-        formats: (file names, reader) in order of preference; each file may also have the suffix `.gz`.
+        formats: (file names, reader) in order of preference; text and IDX files may also be gzipped (`.gz`).
         n_features: what x must have, or None.
         mirrors: tried in order when no format is found.
         elsewhere: more folders to look in.
@@ -407,10 +445,10 @@ class Dataset:
                 problems.append(f"scikit-learn's copy: {error}")
         if reader is None:
             raise InputError(self.missing(problems))
-        x, y = _read(reader, paths)
-        if self.n_features not in (None, np.shape(x)[-1]):
+        x, y = _read(lambda paths: _with_whole_labels(*reader(paths)), paths)
+        if np.ndim(x) and self.n_features not in (None, np.shape(x)[-1]):
             raise InputError(f"{paths[0]} has {np.shape(x)[-1]} features a sample instead of {self.n_features}.")
-        return x, None if y is None else np.asarray(y).astype(np.int64)
+        return x, y
 
     def folders(self):
         """Where its files are looked for, in order."""
@@ -461,8 +499,9 @@ def _download(mirror, name, checksum, folder):
 
 
 def _in_brief(error):
-    # a connection error's own text quotes the whole request
-    return "no connection" if isinstance(error, requests.ConnectionError) else str(error).splitlines()[0]
+    if isinstance(error, requests.ConnectionError):
+        return "no connection"  # its own text quotes the whole request
+    return (str(error) or repr(error)).splitlines()[0]
 
 
 KERAS_CACHE = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "datasets"

@@ -3,6 +3,7 @@
 A file is written under a temporary name and then renamed, so that it is there whole or not at all.
 """
 
+import json
 import logging
 import os
 import uuid
@@ -55,6 +56,21 @@ def check_share(name, value):
     return share
 
 
+def check_positive(name, value):
+    """Returns `value` as a float.
+
+    Raises:
+        InputError: if it is no finite number above 0.
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not 0 < number < float("inf"):
+        raise InputError(f"{name} is {value}: it must be a number above 0.")
+    return number
+
+
 @contextmanager
 def whole_file(path):
     """Gives a temporary path beside `path` to write to, and renames it to `path` if the block ends without an error.
@@ -91,12 +107,13 @@ def writable_folder(path):
     return path
 
 
-def save_model(model, path):
+def save_model(model, path, attributes=None):
     """Saves a Keras model whole (architecture and weights, no optimizer) as HDF5, the format of the seed repos' names.
 
     Args:
         model: a Keras model.
         path: str or Path that ends in `.h5`.
+        attributes: dict of what JSON holds, such as the scale of x, for `read_attributes`; or None.
     """
     absl = logging.getLogger("absl")
     level = absl.level
@@ -104,8 +121,24 @@ def save_model(model, path):
     try:
         with whole_file(path) as temporary:
             model.save(temporary, include_optimizer=False)
+            with h5py.File(temporary, "a") as file:
+                file.attrs["dec"] = json.dumps(attributes or {})
     finally:
         absl.setLevel(level)
+
+
+def read_attributes(path):
+    """The attributes that `save_model` wrote; {} for a file by anyone else.
+
+    Raises:
+        InputError: if there is no such file, or it is no HDF5 file.
+    """
+    path = resolve_h5(path)
+    try:
+        with h5py.File(path, "r") as file:
+            return json.loads(file.attrs.get("dec", "{}"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is no HDF5 file with Keras weights, or it is damaged ({error}).") from error
 
 
 def load_weights(model, path):

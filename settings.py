@@ -18,6 +18,7 @@ from files import InputError
 BATCH_SIZE = 256  # every source
 MAXITER = 20_000  # DEC-keras, IDEC
 TOL = 0.001  # paper: stop when fewer than 0.1 % of the points change their cluster
+PRETRAINING = ("end-to-end", "layerwise")
 CODE_DIMS = (500, 500, 2000, 10)  # paper: d-500-500-2000-10 for every data set
 
 
@@ -132,12 +133,29 @@ PROTOCOLS = {"dec-keras": _dec_keras(), "idec": _idec(), "paper": _paper()}
 DATASETS = tuple(name for name in PROTOCOLS["dec-keras"] if name != "other")
 
 
-def get_settings(dataset, protocol="dec-keras"):
-    """The settings of a protocol for a data set.
+# IDEC's clustering phase is the same in every protocol: the IDEC repo's IDEC.py (and paper, section 4.2), optimizer and
+# update interval. What it does not list follows IDEC-toy's code.
+_SGD_IDEC = {"optimizer": sgd(0.1, 0.99)}
+_IDEC_TEXT = _SGD_IDEC | {"update_interval": 3}
+_IDEC_MNIST = {"optimizer": "adam", "update_interval": 140}
+IDEC = {
+    "mnist": _IDEC_MNIST,
+    "fmnist": _IDEC_MNIST,
+    "usps": _SGD_IDEC | {"update_interval": 30},
+    "reuters10k": _IDEC_TEXT,
+    "reuters10k-xie": _IDEC_TEXT,
+    "rcv1-10k": _IDEC_TEXT,
+}
+_IDEC_TOY = {"optimizer": "adam", "update_interval": 0}
+
+
+def get_settings(dataset, protocol="dec-keras", method="DEC"):
+    """The settings of a protocol for a data set and method.
 
     Args:
         dataset: a name of `DATASETS`; anything else (a file's path) gets the protocol's row `other`.
         protocol: "dec-keras", "idec" or "paper".
+        method: "DEC" or "IDEC".
 
     Returns:
         Settings.
@@ -148,4 +166,8 @@ def get_settings(dataset, protocol="dec-keras"):
     if protocol not in PROTOCOLS:
         raise InputError(f"There is no protocol {protocol!r}: choose from {', '.join(PROTOCOLS)}.")
     rows = PROTOCOLS[protocol]
-    return rows.get(dataset, rows["other"])
+    settings = rows.get(dataset, rows["other"])
+    if method == "IDEC":
+        source = f"{settings.source}; clustering: {'IDEC repo' if dataset in IDEC else 'IDEC-toy'}"
+        settings = replace(settings, source=source, **IDEC.get(dataset, _IDEC_TOY))
+    return settings

@@ -38,7 +38,9 @@ def test_a_run_prints_scores_and_saves_its_files(npz, tmp_path, capfd):
     done = subprocess.run(
         [sys.executable, "DEC.py", *short_run(npz, folder)], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    table = re.findall(r"^(AE \+ k-means|DEC) +(0\.\d{4}|1\.0000) +[\d.]+ +-?[\d.]+ +[\d.]+ s$", done.stdout, re.M)
+    table = re.findall(
+        r"^(AE \+ k-means|DEC) +(0\.\d{4}|1\.0000) +[\d.]+ +-?[\d.]+ +[\d.]+ s +0\.\d{6}$", done.stdout, re.M
+    )
     assert [name for name, _ in table] == ["AE + k-means", "DEC"]
     for text in ("6-500-500-2000-10", "Stopped after 4 batches: --maxiter was reached", "Cluster sizes:", str(folder)):
         assert text in done.stdout
@@ -72,7 +74,7 @@ def test_given_weights_start_from_the_same_kmeans(npz, tmp_path):
 def test_data_without_labels_need_a_number_of_clusters_only(blobs, tmp_path, capsys):
     np.save(tmp_path / "x.npy", blobs[0])
     run(*short_run(tmp_path / "x.npy", tmp_path / "out", "--n_clusters", 3))
-    assert re.search(r"^DEC +- +- +- +[\d.]+ s$", capsys.readouterr().out, re.M)
+    assert re.search(r"^DEC +- +- +- +[\d.]+ s", capsys.readouterr().out, re.M)
     assert (tmp_path / "out" / "DEC_model_final.h5").exists()
 
 
@@ -196,8 +198,9 @@ def test_warnings_of_empty_and_dominant_clusters(capsys):
 @pytest.mark.parametrize(("scale", "expected"), [(1.0, 2.0), (0.5, 1.0), (None, 1.0)])
 def test_scale(scale, expected):
     x = np.full((5, 4), 2, np.float32)
-    scaled = cli.scaled(x, scale)
+    scaled, used = cli.scaled(x, scale)
     assert scaled.dtype == np.float32
+    assert used == expected / 2
     np.testing.assert_allclose(scaled, expected)
 
 

@@ -1,0 +1,83 @@
+"""Improved Deep Embedded Clustering: DEC that keeps its decoder and goes on reconstructing x.
+
+Xifeng Guo, Long Gao, Xinwang Liu, Jianping Yin. Improved Deep Embedded Clustering with Local Structure Preservation.
+IJCAI 2017.
+
+    python IDEC.py mnist --ae_weights ae_weights/mnist_ae_weights.h5       (saves to results/idec)
+    python IDEC.py usps --ae_weights ae_weights/usps_ae_weights --update_interval 30
+    python IDEC.py --dataset usps                                          (pretrains first; saves to results)
+    python IDEC.py -h
+"""
+
+from typing import ClassVar
+
+import keras
+
+from DEC import DEC
+from files import check_positive, check_whole, load_weights
+
+
+class IDEC(DEC):
+    """IDEC: the loss is the autoencoder's reconstruction error plus gamma times DEC's clustering loss (paper, eq. 8).
+
+    Args:
+        dims, n_clusters, alpha, init, seed: as for DEC.
+        batch_size: samples a batch for `clustering`. Default 256.
+
+    Attributes:
+        model: Keras model x -> [Q of shape `(n, n_clusters)`, reconstruction of shape `(n, d)`]; its outputs are named
+            clustering and decoder_0.
+        others: as DEC's.
+    """
+
+    name = "IDEC"
+    losses: ClassVar = {"loss": "L", "clustering_loss": "Lc", "decoder_0_loss": "Lr"}
+
+    def __init__(self, dims, n_clusters=10, alpha=1.0, batch_size=256, init="glorot_uniform", seed=None):
+        super().__init__(dims, n_clusters, alpha, init, seed)
+        self.batch_size = check_whole("batch_size", batch_size, at_least=1)
+
+    def _trained_model(self):
+        """What the clustering phase trains and saves: x -> [Q, reconstruction]."""
+        outputs = [self.clusterer.output, self.autoencoder.output]
+        return keras.Model(self.autoencoder.input, outputs, name=self.name)
+
+    @staticmethod
+    def targets(x, p):
+        return p, x
+
+    def compile(self, optimizer="adam", gamma=0.1):
+        """Sets the clustering phase's optimizer and loss, MSE + gamma KL(P || Q).
+
+        Args:
+            optimizer: a Keras optimizer, its name, or its serialised form. Default Adam(0.001), the paper's for MNIST.
+            gamma: weight of the clustering loss, above 0. Default 0.1, the paper's.
+        """
+        weights = [check_positive("gamma", gamma), 1.0]
+        self.model.compile(optimizer=keras.optimizers.get(optimizer), loss=["kld", "mse"], loss_weights=weights)
+
+    # The IDEC repo's names.
+
+    def initialize_model(self, ae_weights=None, gamma=0.1, optimizer="adam"):
+        """Loads a pretrained autoencoder, if one is given, and compiles; arguments as for `compile`."""
+        if ae_weights is not None:
+            load_weights(self.autoencoder, ae_weights)
+        self.compile(optimizer, gamma)
+
+    def clustering(self, x, y=None, tol=1e-3, update_interval=140, maxiter=2e4, save_dir="./results/idec"):
+        """`fit` with the constructor's batch size; same arguments, files and result."""
+        return self.fit(x, y, maxiter, self.batch_size, tol, update_interval, save_dir)
+
+    def predict_clusters(self, x):
+        """`predict`."""
+        return self.predict(x)
+
+    def extract_feature(self, x):
+        """`extract_features`."""
+        return self.extract_features(x)
+
+
+if __name__ == "__main__":
+    import cli
+
+    cli.main(IDEC)
