@@ -1,5 +1,6 @@
 """The stacked autoencoder d-500-500-2000-10 (DEC paper, section 3.2) and its pretraining."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from keras import layers
 
 import metrics
 from clustering import PREDICT_BATCH, IndexTrainer, check_finite, kmeans_start
-from files import InputError, save_model
+from files import InputError, load_weights, read_attributes, save_model
+from settings import PAPER_BATCHES
 
 
 def autoencoder(dims, act="relu", init="glorot_uniform"):
@@ -78,32 +80,71 @@ def pretrain_layerwise(dec, x, y=None, *, epochs=None, batch_size, save_dir):
     """Pretrains `dec.autoencoder` as the DEC paper does (section 3.2): greedily, layer by layer, then end to end.
 
     Layer i is a denoising autoencoder of the codes of the layers below, which stay as they are: dropout of 20 % on its
-    input and on its code, then `encoder_i` and `decoder_i` (eq. 4-7). All layers are then fine-tuned together without
-    dropout by `pretrain`, whose files are written, beside a `pretrain_layer_<i>_log.csv` for each layer.
+    input and on its code, `encoder_i` and `decoder_i` in between (eq. 4-7). All layers are then fine-tuned together
+    without dropout by `pretrain`, whose files are written, beside a `pretrain_layer_<i>_log.csv` for each layer.
+
+    After each layer the weights are kept in `pretrain_layers.h5` until all is done: the same call on the same data goes
+    on behind the last finished layer, and ends as if it had not been interrupted.
 
     Args:
-        epochs: of the fine-tuning; a layer takes half as many, and the learning rate drops by 10 five times in the
-            course of fine-tuning. None: the paper's 100,000 batches, and 50,000 a layer.
+        epochs: of the fine-tuning; a layer takes half as many, and the learning rate is divided by 10 after every fifth
+            of the fine-tuning's batches. None: the paper's 100,000 batches, 50,000 a layer.
 
     Other arguments and errors as for `pretrain`.
     """
     save_dir = Path(save_dir)
     batches_per_epoch = -(-len(x) // batch_size)
-    epochs = epochs or -(-100_000 // batches_per_epoch)
-    layer_epochs = -(-epochs // 2)
+    epochs = epochs or -(-PAPER_BATCHES // batches_per_epoch)
+    batches = epochs * batches_per_epoch
+    layers_file = save_dir / "pretrain_layers.h5"
+    this_run = dec.attributes | {"samples": x.shape, "epochs": epochs, "batch_size": batch_size, "seed": dec.seed}
 
-    h = x
-    for i in range(len(dec.dims) - 1):
-        encode, decode = (dec.autoencoder.get_layer(f"{part}_{i}") for part in ("encoder", "decoder"))
-        inputs = keras.Input(shape=(dec.dims[i],))
-        code = encode(layers.Dropout(0.2)(inputs))
-        denoiser = keras.Model(inputs, decode(layers.Dropout(0.2)(code)))
+    n_layers = len(dec.dims) - 1
+    for i in range(_finished_layers(dec, layers_file, this_run), n_layers):
+        _reseed(dec.seed, i)
         log = _LossLog(save_dir / f"pretrain_layer_{i}_log.csv")
-        _reconstruct(denoiser, h, _sgd_with_drops(epochs * batches_per_epoch), layer_epochs, batch_size, [log])
-        h = keras.Model(inputs, encode(inputs)).predict(h, batch_size=PREDICT_BATCH, verbose=0)
+        print(f"Layer {i}: {dec.dims[i]}-{dec.dims[i + 1]}-{dec.dims[i]}")
+        _reconstruct(_denoiser(dec, i), _codes(dec, i, x), _sgd_with_drops(batches), -(-epochs // 2), batch_size, [log])
+        save_model(dec.autoencoder, layers_file, this_run | {"layers": i + 1})
 
-    optimizer = _sgd_with_drops(epochs * batches_per_epoch)
-    pretrain(dec, x, y, optimizer=optimizer, epochs=epochs, batch_size=batch_size, save_dir=save_dir)
+    _reseed(dec.seed, n_layers)
+    pretrain(dec, x, y, optimizer=_sgd_with_drops(batches), epochs=epochs, batch_size=batch_size, save_dir=save_dir)
+    layers_file.unlink()
+
+
+def _denoiser(dec, i):
+    """Layer i and its decoder with dropout before each: y = g2(W2 drop(g1(W1 drop(x) + b1)) + b2), eq. 4-7."""
+    encode, decode = (dec.autoencoder.get_layer(f"{part}_{i}") for part in ("encoder", "decoder"))
+    x = keras.Input(shape=(dec.dims[i],))
+    h = encode(layers.Dropout(0.2)(x))
+    return keras.Model(x, decode(layers.Dropout(0.2)(h)))
+
+
+def _codes(dec, i, x):
+    """The input of layer i: the output, without dropout, of the layers below it."""
+    if i == 0:
+        return x
+    below = dec.autoencoder.get_layer(f"encoder_{i - 1}").output
+    return keras.Model(dec.autoencoder.input, below).predict(x, batch_size=PREDICT_BATCH, verbose=0)
+
+
+def _finished_layers(dec, path, this_run):
+    """Loads the layers that an interrupted run of just these settings has finished; returns how many."""
+    if not path.is_file():
+        return 0
+    attributes = read_attributes(path)
+    finished = attributes.pop("layers", 0)
+    if attributes != json.loads(json.dumps(this_run)):
+        return 0
+    load_weights(dec.autoencoder, path)
+    print(f"Going on behind layer {finished - 1}, from {path}")
+    return finished
+
+
+def _reseed(seed, step):
+    """Makes each step's random numbers depend on the seed and the step alone, so that it can be resumed before it."""
+    if seed is not None:
+        keras.utils.set_random_seed((seed + 1 + step) % 2**32)
 
 
 def _sgd_with_drops(fine_tuning_batches):
@@ -111,7 +152,7 @@ def _sgd_with_drops(fine_tuning_batches):
 
     0.1 is for Caffe's squared error, which is half of Keras' `mse`: 0.05 here.
     """
-    drops = [int(fine_tuning_batches * fifth / 5) for fifth in (1, 2, 3, 4)]
+    drops = [fine_tuning_batches * fifth // 5 for fifth in (1, 2, 3, 4)]
     rates = [0.05 * 0.1**i for i in range(5)]
     return keras.optimizers.SGD(keras.optimizers.schedules.PiecewiseConstantDecay(drops, rates), momentum=0.9)
 

@@ -15,7 +15,7 @@ import metrics
 from clustering import PREDICT_BATCH
 from datasets import ALIASES, DATASETS, load_data
 from files import InputError, check_positive, check_share, check_whole, load_weights, read_attributes, writable_folder
-from settings import BATCH_SIZE, CODE_DIMS, MAXITER, PRETRAINING, PROTOCOLS, TOL, get_settings
+from settings import BATCH_SIZE, CODE_DIMS, MAXITER, PAPER_BATCHES, PRETRAINING, PROTOCOLS, TOL, get_settings
 
 
 def main(method, arguments=None):
@@ -182,7 +182,7 @@ def number_of_clusters(asked, x, y):
 
 def print_settings(dec, args, settings):
     """The settings in force, one a line."""
-    epochs = f"{settings.pretrain_epochs} epochs" if settings.pretrain_epochs else "100,000 batches"
+    epochs = f"{settings.pretrain_epochs} epochs" if settings.pretrain_epochs else f"{PAPER_BATCHES} batches"
     pretraining = f"{settings.pretraining}, {epochs}"
     if settings.pretraining == "end-to-end":
         pretraining += f", {settings.pretrain_optimizer}"

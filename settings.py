@@ -18,6 +18,7 @@ from files import InputError
 BATCH_SIZE = 256  # every source
 MAXITER = 20_000  # DEC-keras, IDEC
 TOL = 0.001  # paper: stop when fewer than 0.1 % of the points change their cluster
+PAPER_BATCHES = 100_000  # paper: of fine-tuning; half as many a layer
 PRETRAINING = ("end-to-end", "layerwise")
 CODE_DIMS = (500, 500, 2000, 10)  # paper: d-500-500-2000-10 for every data set
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import autoencoder as autoencoder_module
 from autoencoder import autoencoder
 from DEC import DEC
 from files import InputError
@@ -124,3 +125,43 @@ def test_batches_are_shuffled_anew_every_epoch_but_as_the_seed_says(blobs, monke
     for epoch in first:
         np.testing.assert_array_equal(np.sort(epoch, axis=0), np.sort(x, axis=0))  # every sample once
     assert all((a != b).any() for i, a in enumerate(first) for b in first[:i])
+
+
+class Interruption(Exception):
+    pass
+
+
+def test_interrupted_layerwise_pretraining_goes_on_behind_the_last_layer(blobs, tmp_path, monkeypatch, capsys):
+    x, _ = blobs
+
+    def pretrained(folder, interrupt_in=None):
+        keras.utils.set_random_seed(5)
+        dec = DEC([6, 12, 8, 2], 3, seed=5)
+        if interrupt_in is not None:
+            denoiser = autoencoder_module._denoiser
+
+            def interrupted(dec, i):
+                if i == interrupt_in:
+                    raise Interruption
+                return denoiser(dec, i)
+
+            with monkeypatch.context() as patch:
+                patch.setattr(autoencoder_module, "_denoiser", interrupted)
+                with pytest.raises(Interruption):
+                    dec.pretrain_layerwise(x, epochs=6, save_dir=folder)
+            return None
+        dec.pretrain_layerwise(x, epochs=6, save_dir=folder)
+        return dec.autoencoder.get_weights()
+
+    unbroken = pretrained(tmp_path / "a")
+    pretrained(tmp_path / "b", interrupt_in=2)
+    assert (tmp_path / "b" / "pretrain_layers.h5").exists()
+    capsys.readouterr()
+    resumed = pretrained(tmp_path / "b")
+    assert "Going on behind layer 1" in capsys.readouterr().out
+    assert all((a == b).all() for a, b in zip(unbroken, resumed, strict=True))
+    assert not (tmp_path / "b" / "pretrain_layers.h5").exists()
+
+    pretrained(tmp_path / "b", interrupt_in=2)  # of other settings: starts afresh
+    DEC([6, 12, 8, 2], 3, seed=6).pretrain_layerwise(x, epochs=6, save_dir=tmp_path / "b")
+    assert "Going on" not in capsys.readouterr().out

@@ -1,0 +1,136 @@
+import csv
+
+import keras
+import numpy as np
+import pytest
+from conftest import DIMS
+from test_clustering import numpy_p, numpy_q
+
+import cli
+from clustering import kmeans_start
+from DEC import DEC
+from files import InputError
+from IDEC import IDEC
+
+
+@pytest.fixture
+def idec():
+    keras.utils.set_random_seed(0)
+    return IDEC(DIMS, n_clusters=3, seed=0)
+
+
+def test_loss_is_reconstruction_plus_gamma_times_clustering(idec, blobs):
+    x, _ = blobs
+    idec.compile("sgd", gamma=0.3)
+    q, reconstruction = idec.model.predict(x, verbose=0)
+    z, mu = idec.extract_features(x), idec.model.get_layer("clustering").get_weights()[0]
+    np.testing.assert_allclose(q, numpy_q(z.astype("float64"), mu.astype("float64"), 1.0), atol=1e-5)
+    p = numpy_p(q.astype("float64"))
+    clustering = (p * np.log(p / q)).sum(1).mean()
+    mse = np.square(x - reconstruction).mean()
+    losses = idec.model.evaluate(x, [p, x], batch_size=len(x), verbose=0, return_dict=True)
+    assert losses["clustering_loss"] == pytest.approx(clustering, abs=1e-5)
+    assert losses["decoder_0_loss"] == pytest.approx(mse, abs=1e-5)
+    assert losses["loss"] == pytest.approx(mse + 0.3 * clustering, abs=1e-5)
+
+
+def test_loop_trains_as_the_seeds_does(idec, blobs, tmp_path):
+    x, y = blobs
+    weights = idec.model.get_weights()
+    start, _ = kmeans_start(idec.extract_features(x), 3, seed=0)
+    idec.compile(keras.optimizers.SGD(0.1, 0.9))
+    idec.model.get_layer("clustering").set_weights([start])
+    for iteration in range(23):  # four batches an epoch: rows 0-31, 32-63, 64-95, 96-99
+        if iteration % 7 == 0:
+            p = numpy_p(idec.model.predict(x, verbose=0)[0])
+        rows = slice(iteration % 4 * 32, (iteration % 4 + 1) * 32)
+        idec.model.train_on_batch(x[rows], [p[rows], x[rows]])
+    expected = idec.model.get_weights()
+
+    idec.model.set_weights(weights)
+    idec.compile(keras.optimizers.SGD(0.1, 0.9))
+    idec.fit(x, y, maxiter=23, batch_size=32, tol=0, update_interval=7, save_dir=tmp_path)
+    for trained, wanted in zip(idec.model.get_weights(), expected, strict=True):
+        np.testing.assert_allclose(trained, wanted, atol=1e-5)
+    decoder = idec.autoencoder.get_layer("decoder_0").kernel.numpy()
+    assert np.abs(decoder - weights[-2]).max() > 1e-4  # the decoder is trained, unlike DEC's
+
+
+def test_decoder_of_dec_stays(dec, blobs, tmp_path):
+    before = dec.autoencoder.get_layer("decoder_0").get_weights()
+    dec.fit(blobs[0], maxiter=5, update_interval=5, save_dir=tmp_path)
+    np.testing.assert_array_equal(dec.autoencoder.get_layer("decoder_0").get_weights()[0], before[0])
+
+
+def test_log_and_files_have_the_idec_repos_names(idec, blobs, tmp_path):
+    x, y = blobs
+    labels = idec.clustering(x, y, tol=0, update_interval=2, maxiter=5, save_dir=tmp_path)
+    with open(tmp_path / "idec_log.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["iter", "acc", "nmi", "ari", "L", "Lc", "Lr", "delta_label"]
+    last = {name: float(rows[-1][name]) for name in ("L", "Lc", "Lr")}
+    assert last["L"] == pytest.approx(last["Lr"] + 0.1 * last["Lc"], abs=2e-5)
+    assert {path.name for path in tmp_path.glob("*.h5")} == {
+        "IDEC_model_0.h5",
+        "IDEC_model_5.h5",
+        "IDEC_model_final.h5",
+    }
+
+    q, reconstruction = keras.models.load_model(tmp_path / "IDEC_model_final.h5").predict(x, verbose=0)
+    np.testing.assert_array_equal(q.argmax(1), labels)
+    assert reconstruction.shape == x.shape
+    again = IDEC(DIMS, 3)
+    again.load_weights(tmp_path / "IDEC_model_final")
+    np.testing.assert_array_equal(again.predict_clusters(x), labels)
+    np.testing.assert_array_equal(again.extract_feature(x), idec.extract_features(x))
+
+
+def test_idec_model_serves_dec_too(idec, blobs, tmp_path):
+    x, _ = blobs
+    labels = idec.fit(x, maxiter=4, update_interval=2, save_dir=tmp_path)
+    dec = DEC(DIMS, 3)
+    dec.load_weights(tmp_path / "IDEC_model_final.h5")
+    np.testing.assert_array_equal(dec.predict(x), labels)
+
+
+def test_initialize_model_loads_the_autoencoder(idec, blobs, tmp_path):
+    x, _ = blobs
+    idec.pretrain(x, epochs=1, save_dir=tmp_path)
+    again = IDEC(DIMS, 3)
+    again.initialize_model(ae_weights=tmp_path / "ae_weights", gamma=0.2, optimizer="adam")
+    np.testing.assert_array_equal(again.extract_features(x), idec.extract_features(x))
+    losses = again.model.evaluate(x, again.model.predict(x[::-1], verbose=0), verbose=0, return_dict=True)
+    assert losses["loss"] == pytest.approx(losses["decoder_0_loss"] + 0.2 * losses["clustering_loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize("gamma", [0, -1, float("nan"), "much"])
+def test_bad_gamma_is_told(idec, gamma):
+    with pytest.raises(InputError, match="gamma is"):
+        idec.compile(gamma=gamma)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "optimizer", "interval"), [("mnist", "adam", 140), ("usps", "SGD", 30), ("reuters10k", "SGD", 3)]
+)
+@pytest.mark.parametrize("protocol", ["dec-keras", "idec"])
+def test_settings_are_the_idec_repos(dataset, optimizer, interval, protocol):
+    settings = cli.get_settings(dataset, protocol, "IDEC")
+    assert settings.update_interval == interval
+    if optimizer == "SGD":
+        assert settings.optimizer["config"] == {"learning_rate": 0.1, "momentum": 0.99}
+    else:
+        assert settings.optimizer == optimizer
+
+
+def test_command_line_runs_on_weights_that_dec_pretrained(blobs, tmp_path, capsys):
+    np.savez(tmp_path / "blobs.npz", x=blobs[0], y=blobs[1])
+    short = ["--pretrain_epochs", "2", "--maxiter", "3", "--update_interval", "2", "--tol", "0"]
+    data = ["--dataset", str(tmp_path / "blobs.npz")]
+    cli.main(DEC, [*data, *short, "--save_dir", str(tmp_path / "dec")])
+    weights = str(tmp_path / "dec" / "ae_weights.h5")
+    cli.main(IDEC, [*data, *short, "--save_dir", str(tmp_path / "idec"), "--ae_weights", weights, "--gamma", "0.5"])
+    logs = tmp_path / "dec" / "dec_log.csv", tmp_path / "idec" / "idec_log.csv"
+    first, second = (log.read_text().splitlines()[1] for log in logs)
+    assert first.split(",")[:4] == second.split(",")[:4]  # both start from the same k-means
+    assert "gamma            0.5" in capsys.readouterr().out
+    assert cli.parse(IDEC, ["mnist"]).save_dir.as_posix() == "results/idec"
