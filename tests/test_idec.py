@@ -99,7 +99,8 @@ def test_initialize_model_loads_the_autoencoder(idec, blobs, tmp_path):
     again = IDEC(DIMS, 3)
     again.initialize_model(ae_weights=tmp_path / "ae_weights", gamma=0.2, optimizer="adam")
     np.testing.assert_array_equal(again.extract_features(x), idec.extract_features(x))
-    losses = again.model.evaluate(x, again.model.predict(x[::-1], verbose=0), verbose=0, return_dict=True)
+    targets = again.model.predict(x[::-1], verbose=0)
+    losses = again.model.evaluate(x, targets, batch_size=len(x), verbose=0, return_dict=True)
     assert losses["loss"] == pytest.approx(losses["decoder_0_loss"] + 0.2 * losses["clustering_loss"], rel=1e-5)
 
 
