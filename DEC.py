@@ -55,7 +55,9 @@ class DEC:
         self.result = None
         self.attributes = {}
 
-    def pretrain(self, x, y=None, optimizer="adam", epochs=200, batch_size=256, save_dir="results/temp"):
+    def pretrain(
+        self, x, y=None, optimizer="adam", epochs=200, batch_size=256, save_dir="results/temp", schedule="constant"
+    ):
         """Pretrains the autoencoder end to end; see `autoencoder.pretrain`, which has the same arguments.
 
         Writes `pretrain_log.csv` and `ae_weights.h5` to `save_dir`, which is made if need be.
@@ -64,7 +66,8 @@ class DEC:
         epochs = check_whole("epochs", epochs, at_least=1)
         batch_size = check_whole("batch_size", batch_size, at_least=1)
         save_dir = writable_folder(save_dir)
-        pretrain(self, x, y, optimizer=optimizer, epochs=epochs, batch_size=batch_size, save_dir=save_dir)
+        options = {"optimizer": optimizer, "epochs": epochs, "batch_size": batch_size, "schedule": schedule}
+        pretrain(self, x, y, save_dir=save_dir, **options)
 
     def pretrain_layerwise(self, x, y=None, epochs=None, batch_size=256, save_dir="results/temp"):
         """Pretrains the autoencoder as the paper does; see `autoencoder.pretrain_layerwise`, with the same arguments.

@@ -51,7 +51,7 @@ def autoencoder(dims, act="relu", init="glorot_uniform"):
     return keras.Model(x, y, name="AE"), keras.Model(x, code, name="encoder")
 
 
-def pretrain(dec, x, y=None, *, optimizer, epochs, batch_size, save_dir):
+def pretrain(dec, x, y=None, *, optimizer, epochs, batch_size, save_dir, schedule="constant"):
     """Pretrains `dec.autoencoder` end to end to reconstruct x (mean squared error), as DEC-keras and IDEC-toy do.
 
     Writes `pretrain_log.csv` (epoch, loss; acc and nmi in the epochs scored) and `ae_weights.h5`.
@@ -64,11 +64,16 @@ def pretrain(dec, x, y=None, *, optimizer, epochs, batch_size, save_dir):
         epochs: passes over x, at least 1.
         batch_size: samples a batch, at least 1; shuffled every epoch.
         save_dir: existing folder for the two files.
+        schedule: of the learning rate: "constant" as the optimizer has it, or "cosine": up to that in the first 5 % of
+            the batches, then down to 0 along a cosine.
 
     Raises:
         FloatingPointError: if the training diverges; no weights are then written.
     """
     save_dir = Path(save_dir)
+    optimizer = keras.optimizers.get(optimizer)
+    if schedule == "cosine":
+        optimizer.learning_rate = _cosine(float(optimizer.learning_rate), epochs * -(-len(x) // batch_size))
     callbacks = [_LossLog(save_dir / "pretrain_log.csv")]
     if y is not None:
         callbacks.insert(0, _ScoreCodes(dec, x, y, every=max(1, epochs // 10)))  # before the log, which has its scores
@@ -145,6 +150,13 @@ def _reseed(seed, step):
     """Makes each step's random numbers depend on the seed and the step alone, so that it can be resumed before it."""
     if seed is not None:
         keras.utils.set_random_seed((seed + 1 + step) % 2**32)
+
+
+def _cosine(learning_rate, batches):
+    warm_up = max(1, batches // 20)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0, batches - warm_up, warmup_target=learning_rate, warmup_steps=warm_up
+    )
 
 
 def _sgd_with_drops(fine_tuning_batches):

@@ -160,7 +160,7 @@ def pretrain(dec, x, y, args, settings):
         dec.pretrain_layerwise(x, y, settings.pretrain_epochs, args.batch_size, args.save_dir)
     else:
         optimizer, epochs = settings.pretrain_optimizer, settings.pretrain_epochs or 200
-        dec.pretrain(x, y, optimizer, epochs, args.batch_size, args.save_dir)
+        dec.pretrain(x, y, optimizer, epochs, args.batch_size, args.save_dir, settings.pretrain_schedule)
 
 
 def reconstruction_error(dec, x):
@@ -185,7 +185,7 @@ def print_settings(dec, args, settings):
     epochs = f"{settings.pretrain_epochs} epochs" if settings.pretrain_epochs else f"{PAPER_BATCHES} batches"
     pretraining = f"{settings.pretraining}, {epochs}"
     if settings.pretraining == "end-to-end":
-        pretraining += f", {settings.pretrain_optimizer}"
+        pretraining += f", {settings.pretrain_optimizer}, learning rate {settings.pretrain_schedule}"
     rows = {
         "data set": args.dataset,
         "protocol": f"{args.protocol} ({settings.source})",

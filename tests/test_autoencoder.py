@@ -165,3 +165,17 @@ def test_interrupted_layerwise_pretraining_goes_on_behind_the_last_layer(blobs, 
     pretrained(tmp_path / "b", interrupt_in=2)  # of other settings: starts afresh
     DEC([6, 12, 8, 2], 3, seed=6).pretrain_layerwise(x, epochs=6, save_dir=tmp_path / "b")
     assert "Going on" not in capsys.readouterr().out
+
+
+def test_cosine_schedule_warms_up_to_the_optimizers_rate_and_ends_at_0():
+    rate = autoencoder_module._cosine(0.01, batches=200)
+    assert float(rate(0)) == 0
+    assert float(rate(5)) == pytest.approx(0.005)
+    assert float(rate(10)) == pytest.approx(0.01)
+    assert float(rate(105)) == pytest.approx(0.005, rel=1e-3)
+    assert float(rate(200)) == pytest.approx(0, abs=1e-8)
+
+
+def test_cosine_schedule_is_used(dec, blobs, tmp_path):
+    dec.pretrain(blobs[0], optimizer="adam", epochs=5, batch_size=20, save_dir=tmp_path, schedule="cosine")
+    assert float(dec.autoencoder.optimizer.learning_rate) == pytest.approx(0, abs=1e-8)

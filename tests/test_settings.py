@@ -24,6 +24,8 @@ def test_every_data_set_has_a_row_that_keras_understands(protocol):
         ("dec-keras", "reuters10k", 50, 30, 1),
         ("dec-keras", "usps", 50, 30, 1),
         ("dec-keras", "stl", 10, 30, 1),
+        ("fast", "mnist", 40, 140, 1),
+        ("fast", "usps", 50, 30, 1),
         ("idec", "mnist", 200, 140, 255 / 50),
         ("idec", "usps", 200, 30, 2),
         ("idec", "reuters10k", 200, 20, 1),
@@ -46,5 +48,5 @@ def test_mnist_of_dec_keras_pretrains_with_sgd_1_and_clusters_with_sgd_001():
 
 
 def test_unknown_protocol_is_told():
-    with pytest.raises(InputError, match="choose from dec-keras, idec, paper"):
+    with pytest.raises(InputError, match="choose from dec-keras, idec, paper, fast"):
         get_settings("mnist", "fast-and-loose")
