@@ -29,6 +29,8 @@ def sgd(learning_rate, momentum):
     return {"class_name": "SGD", "config": {"learning_rate": learning_rate, "momentum": momentum}}
 
 
+# Adam as the seed repos' Keras 2.0 had it by default; Keras 2.1 (keras-team/keras#8710) and 3 have epsilon 1e-7.
+ADAM = {"class_name": "Adam", "config": {"learning_rate": 0.001, "epsilon": 1e-8}}
 # Uniform in +-sqrt(1 / fan_in): DEC-keras' choice wherever it pretrains with SGD.
 UNIFORM_FAN_IN = {
     "class_name": "VarianceScaling",
@@ -58,10 +60,10 @@ class Settings:
     scale: float | None = 1.0
     init: str | dict = "glorot_uniform"
     pretraining: str = "end-to-end"
-    pretrain_optimizer: str | dict = "adam"
+    pretrain_optimizer: dict = field(default_factory=lambda: ADAM)
     pretrain_schedule: str = "constant"
     pretrain_epochs: int | None = 200
-    optimizer: str | dict = field(default_factory=lambda: sgd(0.01, 0.9))
+    optimizer: dict = field(default_factory=lambda: sgd(0.01, 0.9))
     update_interval: int = 0
 
 
@@ -93,7 +95,7 @@ def _fast():
     mnist = replace(
         PROTOCOLS["dec-keras"]["mnist"],
         source="ours; DEC-keras, mnist and fmnist, but for the pretraining",
-        pretrain_optimizer="adam",
+        pretrain_optimizer=ADAM,
         pretrain_schedule="cosine",
         pretrain_epochs=40,
     )
@@ -154,7 +156,7 @@ DATASETS = tuple(name for name in PROTOCOLS["dec-keras"] if name != "other")
 # update interval. What it does not list follows IDEC-toy's code.
 _SGD_IDEC = {"optimizer": sgd(0.1, 0.99)}
 _IDEC_TEXT = _SGD_IDEC | {"update_interval": 3}
-_IDEC_MNIST = {"optimizer": "adam", "update_interval": 140}
+_IDEC_MNIST = {"optimizer": ADAM, "update_interval": 140}
 IDEC = {
     "mnist": _IDEC_MNIST,
     "fmnist": _IDEC_MNIST,
@@ -163,7 +165,7 @@ IDEC = {
     "reuters10k-xie": _IDEC_TEXT,
     "rcv1-10k": _IDEC_TEXT,
 }
-_IDEC_TOY = {"optimizer": "adam", "update_interval": 0}
+_IDEC_TOY = {"optimizer": ADAM, "update_interval": 0}
 
 
 def get_settings(dataset, protocol="dec-keras", method="DEC"):

@@ -44,7 +44,10 @@ def test_mnist_of_dec_keras_pretrains_with_sgd_1_and_clusters_with_sgd_001():
     settings = get_settings("mnist")
     assert settings.pretrain_optimizer["config"] == {"learning_rate": 1.0, "momentum": 0.9}
     assert settings.optimizer["config"] == {"learning_rate": 0.01, "momentum": 0.9}
-    assert get_settings("usps").pretrain_optimizer == "adam"
+    assert get_settings("usps").pretrain_optimizer == {
+        "class_name": "Adam",
+        "config": {"learning_rate": 0.001, "epsilon": 1e-8},
+    }
 
 
 def test_unknown_protocol_is_told():
