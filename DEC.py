@@ -88,7 +88,7 @@ class DEC:
             optimizer: a Keras optimizer, its name, or its serialised form. Default SGD(0.01, 0.9), the paper's.
             loss: a Keras loss of P and Q.
         """
-        self.model.compile(optimizer=keras.optimizers.get(optimizer or sgd(0.01, 0.9)), loss=loss)
+        self.model.compile(optimizer=clustering.get_optimizer(optimizer or sgd(0.01, 0.9)), loss=loss)
 
     def fit(self, x, y=None, maxiter=2e4, batch_size=256, tol=1e-3, update_interval=140, save_dir="./results/temp"):
         """Runs the clustering phase on the pretrained encoder; see `clustering.cluster`, which has the same arguments.

@@ -13,6 +13,7 @@ from typing import ClassVar
 
 import keras
 
+from clustering import get_optimizer
 from DEC import DEC
 from files import check_positive, check_whole, load_weights
 
@@ -54,7 +55,7 @@ class IDEC(DEC):
             gamma: weight of the clustering loss, above 0. Default 0.1, the paper's.
         """
         weights = [check_positive("gamma", gamma), 1.0]
-        self.model.compile(optimizer=keras.optimizers.get(optimizer), loss=["kld", "mse"], loss_weights=weights)
+        self.model.compile(optimizer=get_optimizer(optimizer), loss=["kld", "mse"], loss_weights=weights)
 
     # The IDEC repo's names.
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import layers
 
 import metrics
-from clustering import PREDICT_BATCH, IndexTrainer, check_finite, kmeans_start
+from clustering import PREDICT_BATCH, IndexTrainer, check_finite, get_optimizer, kmeans_start
 from files import InputError, load_weights, read_attributes, save_model
 from settings import PAPER_BATCHES
 
@@ -71,7 +71,7 @@ def pretrain(dec, x, y=None, *, optimizer, epochs, batch_size, save_dir, schedul
         FloatingPointError: if the training diverges; no weights are then written.
     """
     save_dir = Path(save_dir)
-    optimizer = keras.optimizers.get(optimizer)
+    optimizer = get_optimizer(optimizer)
     if schedule == "cosine":
         optimizer.learning_rate = _cosine(float(optimizer.learning_rate), epochs * -(-len(x) // batch_size))
     callbacks = [_LossLog(save_dir / "pretrain_log.csv")]
@@ -170,11 +170,11 @@ def _sgd_with_drops(fine_tuning_batches):
 
 
 def _reconstruct(model, x, optimizer, epochs, batch_size, callbacks):
-    """Trains `model` to reconstruct x from batches that are shuffled anew every epoch.
+    """Trains `model` with a Keras optimizer to reconstruct x from batches that are shuffled anew every epoch.
 
     By indices, since Keras 3's own shuffling of arrays repeats one order in every epoch once a seed is set.
     """
-    model.compile(optimizer=keras.optimizers.get(optimizer), loss="mse")
+    model.compile(optimizer=optimizer, loss="mse")
     samples = tf.constant(x)
 
     def gather(indices):

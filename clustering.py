@@ -26,6 +26,11 @@ if keras.backend.backend() != "tensorflow":
 PREDICT_BATCH = 4096  # samples; Keras' default of 32 makes a refresh of P several times slower
 
 
+def get_optimizer(optimizer):
+    """`keras.optimizers.get` for a name, an optimizer or its serialised form, a dict that Keras would change."""
+    return keras.optimizers.get(dict(optimizer) if isinstance(optimizer, dict) else optimizer)
+
+
 def soft_assign(z, centers, alpha=1.0):
     """Student's t soft assignment Q (DEC paper, eq. 1).
 

@@ -1,6 +1,7 @@
 import keras
 import pytest
 
+from clustering import get_optimizer
 from datasets import DATASETS
 from files import InputError
 from settings import PROTOCOLS, get_settings
@@ -10,8 +11,10 @@ from settings import PROTOCOLS, get_settings
 def test_every_data_set_has_a_row_that_keras_understands(protocol):
     assert set(PROTOCOLS[protocol]) == {*DATASETS, "other"}
     for settings in PROTOCOLS[protocol].values():
-        keras.optimizers.get(settings.optimizer)
-        keras.optimizers.get(settings.pretrain_optimizer)
+        for optimizer in (settings.optimizer, settings.pretrain_optimizer):
+            before = repr(optimizer)
+            get_optimizer(optimizer)
+            assert repr(optimizer) == before  # Keras itself would change the dict
         keras.initializers.get(settings.init)
         assert settings.source
 
