@@ -15,11 +15,11 @@ import keras
 
 from clustering import get_optimizer
 from DEC import DEC
-from files import check_positive, check_whole, load_weights
+from files import check_number, check_whole, load_weights
 
 
 class IDEC(DEC):
-    """IDEC: the loss is the autoencoder's reconstruction error plus gamma times DEC's clustering loss (paper, eq. 8).
+    """IDEC: the loss is the autoencoder's reconstruction error plus gamma times DEC's clustering loss (paper, section 3).
 
     Args:
         dims, n_clusters, alpha, init, seed: as for DEC.
@@ -52,9 +52,9 @@ class IDEC(DEC):
 
         Args:
             optimizer: a Keras optimizer, its name, or its serialised form. Default Adam(0.001), the paper's for MNIST.
-            gamma: weight of the clustering loss, above 0. Default 0.1, the paper's.
+            gamma: weight of the clustering loss, at least 0. Default 0.1, the paper's.
         """
-        weights = [check_positive("gamma", gamma), 1.0]
+        weights = [check_number("gamma", gamma, at_least=0), 1.0]
         self.model.compile(optimizer=get_optimizer(optimizer), loss=["kld", "mse"], loss_weights=weights)
 
     # The IDEC repo's names.

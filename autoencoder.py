@@ -85,7 +85,7 @@ def pretrain_layerwise(dec, x, y=None, *, epochs=None, batch_size, save_dir):
     """Pretrains `dec.autoencoder` as the DEC paper does (section 3.2): greedily, layer by layer, then end to end.
 
     Layer i is a denoising autoencoder of the codes of the layers below, which stay as they are: dropout of 20 % on its
-    input and on its code, `encoder_i` and `decoder_i` in between (eq. 4-7). All layers are then fine-tuned together
+    input and on its code, `encoder_i` and `decoder_i` in between (eq. 6-9). All layers are then fine-tuned together
     without dropout by `pretrain`, whose files are written, beside a `pretrain_layer_<i>_log.csv` for each layer.
 
     After each layer the weights are kept in `pretrain_layers.h5` until all is done: the same call on the same data goes
@@ -118,7 +118,7 @@ def pretrain_layerwise(dec, x, y=None, *, epochs=None, batch_size, save_dir):
 
 
 def _denoiser(dec, i):
-    """Layer i and its decoder with dropout before each: y = g2(W2 drop(g1(W1 drop(x) + b1)) + b2), eq. 4-7."""
+    """Layer i and its decoder with dropout before each: y = g2(W2 drop(g1(W1 drop(x) + b1)) + b2), eq. 6-9."""
     encode, decode = (dec.autoencoder.get_layer(f"{part}_{i}") for part in ("encoder", "decoder"))
     x = keras.Input(shape=(dec.dims[i],))
     h = encode(layers.Dropout(0.2)(x))

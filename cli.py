@@ -14,7 +14,7 @@ import tensorflow as tf
 import metrics
 from clustering import PREDICT_BATCH
 from datasets import ALIASES, DATASETS, load_data
-from files import InputError, check_positive, check_share, check_whole, load_weights, read_attributes, writable_folder
+from files import InputError, check_number, check_share, check_whole, load_weights, read_attributes, writable_folder
 from settings import BATCH_SIZE, CODE_DIMS, MAXITER, PAPER_BATCHES, PRETRAINING, PROTOCOLS, TOL, get_settings
 
 
@@ -52,7 +52,7 @@ def parse(method, arguments=None):
     add("--pretrain_epochs", type=_whole(1), help="epochs of pretraining (default: the protocol's)")
     add(
         "--gamma",
-        type=_positive,
+        type=_at_least_0,
         default=0.1,
         help="weight of IDEC's clustering loss; DEC ignores it (default: %(default)s)",
     )
@@ -94,7 +94,8 @@ def _argument(check):
     return convert
 
 
-_positive = _argument(lambda text: check_positive("the value", text))
+_positive = _argument(lambda text: check_number("the value", text, above=0))
+_at_least_0 = _argument(lambda text: check_number("the value", text, at_least=0))
 _share = _argument(lambda text: check_share("the value", text))
 
 

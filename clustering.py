@@ -18,7 +18,7 @@ from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
 import metrics
-from files import InputError, save_model
+from files import InputError, check_number, check_whole, save_model
 
 if keras.backend.backend() != "tensorflow":
     raise ImportError("DEC needs Keras' TensorFlow backend: set KERAS_BACKEND=tensorflow before you start Python.")
@@ -81,12 +81,8 @@ class ClusteringLayer(keras.layers.Layer):
 
     def __init__(self, n_clusters, weights=None, alpha=1.0, **kwargs):
         super().__init__(**kwargs)
-        if n_clusters < 1:
-            raise InputError(f"n_clusters is {n_clusters}: it must be at least 1.")
-        if not alpha > 0:
-            raise InputError(f"alpha is {alpha}: it must be above 0.")
-        self.n_clusters = n_clusters
-        self.alpha = alpha
+        self.n_clusters = check_whole("n_clusters", n_clusters, at_least=1)
+        self.alpha = check_number("alpha", alpha, above=0)
         self.initial_centers = weights
         self.input_spec = keras.layers.InputSpec(ndim=2)
 
@@ -111,7 +107,7 @@ class ClusteringLayer(keras.layers.Layer):
 
 
 def kmeans_start(codes, n_clusters, seed=None, n_init=20):
-    """k-means on the codes: the restart of lowest inertia (DEC paper, section 3.1.3: 20 restarts).
+    """k-means on the codes: the restart of lowest inertia (DEC paper, sections 3.2 and 4.3: 20 restarts).
 
     Args:
         codes: array of shape `(n, d)`.

@@ -56,18 +56,22 @@ def check_share(name, value):
     return share
 
 
-def check_positive(name, value):
+def check_number(name, value, above=None, at_least=None):
     """Returns `value` as a float.
 
     Raises:
-        InputError: if it is no finite number above 0.
+        InputError: if it is no finite number, or not `above` or `at_least` the number given.
     """
     try:
         number = float(value)
     except (TypeError, ValueError):
         number = float("nan")
-    if not 0 < number < float("inf"):
-        raise InputError(f"{name} is {value}: it must be a number above 0.")
+    if not abs(number) < float("inf"):
+        raise InputError(f"{name} is {value}: it must be a number.")
+    if above is not None and not number > above:
+        raise InputError(f"{name} is {value}: it must be above {above}.")
+    if at_least is not None and number < at_least:
+        raise InputError(f"{name} is {value}: it must be at least {at_least}.")
     return number
 
 

@@ -138,6 +138,8 @@ def bad_input(folder, x, y):
         (["--dataset", "{}/good.npz", "--update_interval", "-1"], "at least 0"),
         (["--dataset", "{}/good.npz", "--maxiter", "some"], "whole number"),
         (["--dataset", "{}/good.npz", "--tol", "2"], "from 0 to 1"),
+        (["--dataset", "{}/good.npz", "--gamma", "-1"], "at least 0"),
+        (["--dataset", "{}/good.npz", "--scale", "0"], "above 0"),
         (["--dataset", "{}/good.npz", "--seed", "1e12"], "at most 4294967295"),
         (["--dataset", "{}/good.npz", "--protocol", "mine"], "invalid choice"),
         (["--dataset", "{}/good.npz", "--ae_weights", "{}/nothing"], "no weights file"),
@@ -211,3 +213,24 @@ def test_usps_reaches_the_seeds_scores(tmp_path):
     dec = cli.run(DEC, cli.parse(DEC, ["--dataset", "usps", "--save_dir", str(tmp_path)]))
     assert dec.result.log[-1]["acc"] > 0.745
     assert dec.result.log[-1]["nmi"] > 0.765
+
+
+def test_weights_carry_the_scale_that_they_were_trained_on(npz, tmp_path, capsys):
+    run(*short_run(npz, tmp_path / "a", "--scale", 2))
+    weights = tmp_path / "a" / "ae_weights.h5"
+    capsys.readouterr()
+    run(*short_run(npz, tmp_path / "b", "--ae_weights", weights))
+    assert "scale of x       x 2" in capsys.readouterr().out
+    assert (tmp_path / "a" / "dec_log.csv").read_text() == (tmp_path / "b" / "dec_log.csv").read_text()
+
+    with pytest.raises(SystemExit):
+        run(*short_run(npz, tmp_path / "c", "--ae_weights", weights, "--scale", 5))
+    assert "was trained on x times 2: leave --scale 5 out" in capsys.readouterr().err
+    assert not (tmp_path / "c").exists()
+
+    foreign = tmp_path / "foreign.h5"  # no attribute: the protocol's scale, or what --scale says
+    keras.models.load_model(weights).save(foreign)
+    run(*short_run(npz, tmp_path / "d", "--ae_weights", foreign))
+    assert "scale of x       x 1" in capsys.readouterr().out
+    run(*short_run(npz, tmp_path / "e", "--ae_weights", foreign, "--scale", 2))
+    assert (tmp_path / "a" / "dec_log.csv").read_text() == (tmp_path / "e" / "dec_log.csv").read_text()

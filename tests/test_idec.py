@@ -3,6 +3,7 @@ import csv
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import DIMS
 from test_clustering import numpy_p, numpy_q
 
@@ -104,7 +105,64 @@ def test_initialize_model_loads_the_autoencoder(idec, blobs, tmp_path):
     assert losses["loss"] == pytest.approx(losses["decoder_0_loss"] + 0.2 * losses["clustering_loss"], rel=1e-5)
 
 
-@pytest.mark.parametrize("gamma", [0, -1, float("nan"), "much"])
+def weights_and_gradients(idec, x, p):
+    with tf.GradientTape() as tape:
+        loss = idec.model.compute_loss(x, [p, x], idec.model(x))
+    weights = idec.model.trainable_weights
+    return weights, tape.gradient(loss, [weight.value for weight in weights])
+
+
+def test_without_gamma_the_clustering_loss_moves_nothing(idec, blobs):
+    x, _ = blobs
+    p = numpy_p(idec.soft_labels(x)).astype("float32")
+    idec.compile("sgd", gamma=0)
+    weights, gradients = weights_and_gradients(idec, x, p)
+    with tf.GradientTape() as tape:
+        mse = tf.reduce_mean(tf.square(idec.autoencoder(x) - x))
+    variables = [weight.value for weight in weights]
+    of_mse = tape.gradient(mse, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    for weight, gradient, wanted in zip(weights, gradients, of_mse, strict=True):
+        np.testing.assert_allclose(gradient, wanted, atol=1e-7, err_msg=weight.path)
+    assert np.abs(gradients[0]).max() > 0
+
+    idec.compile("sgd", gamma=0.1)
+    _, with_gamma = weights_and_gradients(idec, x, p)
+    assert np.abs(with_gamma[0] - gradients[0]).max() > 1e-6
+
+
+def float64_loss(weights, x, p, gamma):
+    """IDEC's loss in plain NumPy; weights in the order of the model's layers."""
+
+    def dense(h, name, relu):
+        h = h @ weights[f"{name}/kernel"] + weights[f"{name}/bias"]
+        return np.maximum(h, 0) if relu else h
+
+    z = dense(dense(dense(x, "encoder_0", True), "encoder_1", True), "encoder_2", False)
+    y = dense(dense(dense(z, "decoder_2", True), "decoder_1", True), "decoder_0", False)
+    q = numpy_q(z, weights["clustering/clusters"], 1.0)
+    return np.square(x - y).mean() + gamma * (p * np.log(p / q)).sum(1).mean()
+
+
+def test_gradient_agrees_with_finite_differences(idec, blobs):
+    x, _ = blobs
+    p = numpy_p(idec.soft_labels(x).astype("float64"))
+    idec.compile("sgd", gamma=0.7)
+    variables, gradients = weights_and_gradients(idec, x, p.astype("float32"))
+    weights = {variable.path: variable.numpy().astype("float64") for variable in variables}
+    rng = np.random.default_rng(0)
+    for variable, gradient in zip(variables, gradients, strict=True):
+        value = weights[variable.path]
+        for _ in range(4):
+            at = tuple(rng.integers(value.shape))
+            kept, losses = value[at], []
+            for step in (1e-6, -1e-6):
+                value[at] = kept + step
+                losses.append(float64_loss(weights, x.astype("float64"), p, 0.7))
+            value[at] = kept
+            assert gradient.numpy()[at] == pytest.approx((losses[0] - losses[1]) / 2e-6, abs=1e-5), variable.path
+
+
+@pytest.mark.parametrize("gamma", [-1, float("nan"), "much"])
 def test_bad_gamma_is_told(idec, gamma):
     with pytest.raises(InputError, match="gamma is"):
         idec.compile(gamma=gamma)
