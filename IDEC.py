@@ -19,7 +19,7 @@ from files import check_number, check_whole, load_weights
 
 
 class IDEC(DEC):
-    """IDEC: the loss is the autoencoder's reconstruction error plus gamma times DEC's clustering loss (paper, section 3).
+    """The IDEC paper's model (section 3): DEC whose loss is the reconstruction error plus gamma times KL(P || Q).
 
     Args:
         dims, n_clusters, alpha, init, seed: as for DEC.

@@ -95,7 +95,7 @@ def _fast():
     mnist = replace(
         PROTOCOLS["dec-keras"]["mnist"],
         source="ours; DEC-keras, mnist and fmnist, but for the pretraining",
-        pretrain_optimizer=ADAM,
+        pretrain_optimizer={"class_name": "Adam", "config": {"learning_rate": 0.001}},
         pretrain_schedule="cosine",
         pretrain_epochs=40,
     )
