@@ -17,7 +17,7 @@ from autoencoder import autoencoder, pretrain, pretrain_layerwise
 from clustering import PREDICT_BATCH, ClusteringLayer
 from datasets import check_data
 from files import InputError, check_share, check_whole, load_weights, writable_folder
-from settings import sgd
+from settings import MAX_SEED, SCHEDULES, sgd
 
 
 class DEC:
@@ -30,7 +30,7 @@ class DEC:
         alpha: degrees of freedom of Student's t distribution, > 0. Default 1, as in the paper.
         init: initializer of the autoencoder's kernels. Default "glorot_uniform".
         seed: of the k-means restarts, an int, or None for NumPy's global state. Weights and batches follow
-            `keras.utils.set_random_seed`.
+            `keras.utils.set_random_seed`, which is to be called before; layer-wise pretraining calls it by itself.
 
     Attributes:
         autoencoder, encoder, model: Keras models x -> reconstruction, x -> code of shape `(n, dims[-1])`, and
@@ -47,8 +47,10 @@ class DEC:
 
     def __init__(self, dims, n_clusters=10, alpha=1.0, init="glorot_uniform", seed=None):
         self.n_clusters = check_whole("n_clusters", n_clusters, at_least=2)
-        self.dims, self.alpha, self.seed = list(dims), alpha, seed
-        self.autoencoder, self.encoder = autoencoder(self.dims, init=init)
+        self.seed = seed if seed is None else check_whole("seed", seed, at_least=0, at_most=MAX_SEED)
+        self.alpha = alpha
+        self.autoencoder, self.encoder = autoencoder(dims, init=init)
+        self.dims = [int(units) for units in dims]
         q = ClusteringLayer(self.n_clusters, alpha=alpha, name="clustering")(self.encoder.output)
         self.clusterer = keras.Model(self.encoder.input, q, name="DEC")
         self.model = self._trained_model()
@@ -63,11 +65,15 @@ class DEC:
         Writes `pretrain_log.csv` and `ae_weights.h5` to `save_dir`, which is made if need be.
         """
         x, y = self._check(x, y)
-        epochs = check_whole("epochs", epochs, at_least=1)
-        batch_size = check_whole("batch_size", batch_size, at_least=1)
-        save_dir = writable_folder(save_dir)
-        options = {"optimizer": optimizer, "epochs": epochs, "batch_size": batch_size, "schedule": schedule}
-        pretrain(self, x, y, save_dir=save_dir, **options)
+        if schedule not in SCHEDULES:
+            raise InputError(f"schedule is {schedule!r}: choose from {', '.join(SCHEDULES)}.")
+        options = {
+            "optimizer": clustering.get_optimizer(optimizer),
+            "epochs": check_whole("epochs", epochs, at_least=1),
+            "batch_size": _batch_size(batch_size, x),
+            "schedule": schedule,
+        }
+        pretrain(self, x, y, save_dir=writable_folder(save_dir), **options)
 
     def pretrain_layerwise(self, x, y=None, epochs=None, batch_size=256, save_dir="results/temp"):
         """Pretrains the autoencoder as the paper does; see `autoencoder.pretrain_layerwise`, with the same arguments.
@@ -77,9 +83,8 @@ class DEC:
         """
         x, y = self._check(x, y)
         epochs = epochs if epochs is None else check_whole("epochs", epochs, at_least=1)
-        batch_size = check_whole("batch_size", batch_size, at_least=1)
-        save_dir = writable_folder(save_dir)
-        pretrain_layerwise(self, x, y, epochs=epochs, batch_size=batch_size, save_dir=save_dir)
+        batch_size = _batch_size(batch_size, x)
+        pretrain_layerwise(self, x, y, epochs=epochs, batch_size=batch_size, save_dir=writable_folder(save_dir))
 
     def compile(self, optimizer=None, loss="kld"):
         """Sets the clustering phase's optimizer and loss, KL(P || Q) (paper, eq. 2).
@@ -94,7 +99,8 @@ class DEC:
         """Runs the clustering phase on the pretrained encoder; see `clustering.cluster`, which has the same arguments.
 
         Writes `dec_log.csv`, `DEC_model_<batches>.h5` every five epochs and `DEC_model_final.h5` to `save_dir`, which
-        is made if need be. Calls `compile()` unless that was done.
+        is made if need be. Calls `compile()` unless that was done; another `fit` goes on with that optimizer's state,
+        so compile anew to start afresh.
 
         Returns:
             cluster of each sample, int array of shape `(n,)`, values in 0..n_clusters-1.
@@ -104,7 +110,7 @@ class DEC:
             raise InputError(f"There are {len(x)} samples for {self.n_clusters} clusters: ask for fewer clusters.")
         ranges = {
             "maxiter": check_whole("maxiter", maxiter, at_least=1),
-            "batch_size": check_whole("batch_size", batch_size, at_least=1),
+            "batch_size": _batch_size(batch_size, x),
             "update_interval": check_whole("update_interval", update_interval, at_least=0),
             "tol": check_share("tol", tol),
         }
@@ -126,7 +132,7 @@ class DEC:
         return self.encoder.predict(self._check(x)[0], batch_size=PREDICT_BATCH, verbose=0)
 
     def load_weights(self, weights):
-        """Loads a saved model, `DEC_model_final.h5`, its weights alone, or one that Keras 2 wrote."""
+        """Loads `DEC_model_final.h5`, or a `.h5` file of weights by Keras 2; see `files.load_weights`."""
         load_weights(self.model, weights)
 
     @staticmethod
@@ -148,6 +154,11 @@ class DEC:
         if x.shape[1] != self.dims[0]:
             raise InputError(f"x has {x.shape[1]} features and the model takes {self.dims[0]}.")
         return x, y
+
+
+def _batch_size(batch_size, x):
+    """Checked, and no larger than x, which a batch cannot be."""
+    return min(check_whole("batch_size", batch_size, at_least=1), len(x))
 
 
 if __name__ == "__main__":

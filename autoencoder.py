@@ -1,7 +1,7 @@
 """The stacked autoencoder d-500-500-2000-10 (DEC paper, section 3.2) and its pretraining."""
 
-import json
 import sys
+import zlib
 from pathlib import Path
 
 import keras
@@ -9,8 +9,8 @@ import tensorflow as tf
 from keras import layers
 
 import metrics
-from clustering import PREDICT_BATCH, IndexTrainer, check_finite, get_optimizer, kmeans_start
-from files import InputError, load_weights, read_attributes, save_model
+from clustering import PREDICT_BATCH, IndexTrainer, check_finite, kmeans_start
+from files import InputError, check_whole, load_weights, read_attributes, save_model
 from settings import PAPER_BATCHES
 
 
@@ -29,8 +29,9 @@ def autoencoder(dims, act="relu", init="glorot_uniform"):
     Raises:
         InputError: if dims are fewer than two or not all whole numbers of at least 1.
     """
-    if len(dims) < 2 or any(int(d) != d or d < 1 for d in dims):
-        raise InputError(f"dims are {list(dims)}: give at least two whole numbers, each at least 1.")
+    if len(dims) < 2:
+        raise InputError(f"dims are {list(dims)}: give at least two, the input's and the code's.")
+    dims = [check_whole("a layer of dims", units, at_least=1) for units in dims]
 
     def dense(units, name, activation=None):
         kernel = keras.initializers.get(init)
@@ -60,7 +61,7 @@ def pretrain(dec, x, y=None, *, optimizer, epochs, batch_size, save_dir, schedul
         dec: a DEC or IDEC; its autoencoder is trained in place.
         x: samples, float32 array of shape `(n, d)`.
         y: true labels of shape `(n,)`, or None; with them k-means on the codes is scored about ten times on the way.
-        optimizer: a Keras optimizer, its name, or its serialised form.
+        optimizer: a Keras optimizer.
         epochs: passes over x, at least 1.
         batch_size: samples a batch, at least 1; shuffled every epoch.
         save_dir: existing folder for the two files.
@@ -71,7 +72,6 @@ def pretrain(dec, x, y=None, *, optimizer, epochs, batch_size, save_dir, schedul
         FloatingPointError: if the training diverges; no weights are then written.
     """
     save_dir = Path(save_dir)
-    optimizer = get_optimizer(optimizer)
     if schedule == "cosine":
         optimizer.learning_rate = _cosine(float(optimizer.learning_rate), epochs * -(-len(x) // batch_size))
     callbacks = [_LossLog(save_dir / "pretrain_log.csv")]
@@ -102,7 +102,8 @@ def pretrain_layerwise(dec, x, y=None, *, epochs=None, batch_size, save_dir):
     epochs = epochs or -(-PAPER_BATCHES // batches_per_epoch)
     batches = epochs * batches_per_epoch
     layers_file = save_dir / "pretrain_layers.h5"
-    this_run = dec.attributes | {"samples": x.shape, "epochs": epochs, "batch_size": batch_size, "seed": dec.seed}
+    this_run = dec.attributes | {"dims": dec.dims, "epochs": epochs, "batch_size": batch_size, "seed": dec.seed}
+    this_run |= {"samples": list(x.shape), "checksum": zlib.crc32(x)}
 
     n_layers = len(dec.dims) - 1
     for i in range(_finished_layers(dec, layers_file, this_run), n_layers):
@@ -135,11 +136,12 @@ def _codes(dec, i, x):
 
 def _finished_layers(dec, path, this_run):
     """Loads the layers that an interrupted run of just these settings has finished; returns how many."""
-    if not path.is_file():
+    try:
+        attributes = read_attributes(path)
+    except InputError:  # no such file, or none of ours
         return 0
-    attributes = read_attributes(path)
     finished = attributes.pop("layers", 0)
-    if attributes != json.loads(json.dumps(this_run)):
+    if attributes != this_run:
         return 0
     load_weights(dec.autoencoder, path)
     print(f"Going on behind layer {finished - 1}, from {path}")
@@ -155,7 +157,7 @@ def _reseed(seed, step):
 def _cosine(learning_rate, batches):
     warm_up = max(1, batches // 20)
     return keras.optimizers.schedules.CosineDecay(
-        0.0, batches - warm_up, warmup_target=learning_rate, warmup_steps=warm_up
+        0.0, max(1, batches - warm_up), warmup_target=learning_rate, warmup_steps=warm_up
     )
 
 

@@ -13,9 +13,9 @@ import tensorflow as tf
 
 import metrics
 from clustering import PREDICT_BATCH
-from datasets import ALIASES, DATASETS, load_data
+from datasets import ALIASES, DATASETS, check_data, load_data
 from files import InputError, check_number, check_share, check_whole, load_weights, read_attributes, writable_folder
-from settings import BATCH_SIZE, CODE_DIMS, MAXITER, PAPER_BATCHES, PRETRAINING, PROTOCOLS, TOL, get_settings
+from settings import BATCH_SIZE, CODE_DIMS, MAX_SEED, MAXITER, PAPER_BATCHES, PRETRAINING, PROTOCOLS, TOL, get_settings
 
 
 def main(method, arguments=None):
@@ -69,12 +69,14 @@ def parse(method, arguments=None):
     add("--save_dir", help=f"folder of the results (default: results; with the first form of dataset: {folder})")
     add("--protocol", choices=list(PROTOCOLS), default="dec-keras", help="whose settings (default: %(default)s)")
     seed = "of weights, batches and k-means: the same seed, the same result (default: %(default)s)"
-    add("--seed", type=_whole(0, at_most=2**32 - 1), default=0, help=seed)
+    add("--seed", type=_whole(0, at_most=MAX_SEED), default=0, help=seed)
     args = parser.parse_args(arguments)
-    if args.positional and args.dataset:
+    if args.positional is not None and args.dataset is not None:
         parser.error("give the data set once: as the first argument or with --dataset")
-    args.save_dir = Path(args.save_dir or (folder if args.positional else "results"))
-    args.dataset = args.positional or args.dataset or "mnist"
+    if args.save_dir is None:
+        args.save_dir = "results" if args.positional is None else folder
+    args.save_dir = Path(args.save_dir)
+    args.dataset = next((name for name in (args.positional, args.dataset) if name is not None), "mnist")
     return args
 
 
@@ -139,7 +141,13 @@ def settings_in_force(settings, args):
         "scale": args.scale,
     }
     trained_with = read_attributes(args.ae_weights) if args.ae_weights else {}
+    if args.ae_weights and "scale" not in trained_with and args.scale is None:
+        print(
+            f"Warning: {args.ae_weights} does not say what its x was scaled by; taking the protocol's scale. If it was "
+            "another, the clusters are wrong: say it with --scale (5.1 for MNIST weights trained on pixels / 50)."
+        )
     if "scale" in trained_with:
+        check_number(f"the scale in {args.ae_weights}", trained_with["scale"], above=0)
         if args.scale is not None and not math.isclose(args.scale, trained_with["scale"]):
             raise InputError(
                 f"{args.ae_weights} was trained on x times {trained_with['scale']:g}: leave --scale {args.scale:g} out."
@@ -153,7 +161,8 @@ def scaled(x, scale):
     if scale is None:
         mean_square = np.mean(np.square(x), dtype=np.float64)
         scale = float(1 / np.sqrt(mean_square)) if mean_square > 0 else 1.0
-    return (x if scale == 1 else x * np.float32(scale)), scale
+    with np.errstate(over="ignore", invalid="ignore"):
+        return check_data(x if scale == 1 else x * np.float32(scale))[0], scale
 
 
 def pretrain(dec, x, y, args, settings):
@@ -176,8 +185,10 @@ def number_of_clusters(asked, x, y):
     if asked is None and y is None:
         raise InputError("The data have no labels to count classes by: say how many clusters with --n_clusters.")
     n_clusters = asked or len(np.unique(y))
-    if not 2 <= n_clusters <= len(x):
-        raise InputError(f"{n_clusters} clusters of {len(x)} samples: --n_clusters must be from 2 to {len(x)}.")
+    if n_clusters < 2:
+        raise InputError("All samples have the same label: say how many clusters with --n_clusters.")
+    if n_clusters > len(x):
+        raise InputError(f"{n_clusters} clusters of {len(x)} samples: there cannot be more clusters than samples.")
     return n_clusters
 
 
@@ -218,7 +229,7 @@ def report(dec, y, args, seconds, errors):
         values = ["-"] * 3 if y is None else [f"{value:.4f}" for value in metrics.scores(y, labels).values()]
         print(f"{name:<14}" + "".join(f"{value:>8}" for value in values) + f"{time_taken:8.1f} s{error:21.6f}")
     why = f"fewer than {args.tol:.2%} of the labels changed" if result.stop_reason == "tol" else "--maxiter was reached"
-    print(f"Stopped after {result.n_iter} batches: {why}.")
+    print(f"Batches trained: {result.n_iter}. Stopped since {why}.")
     changed = int(np.sum(result.labels != result.start_labels))
     print(f"{changed} of {len(result.labels)} samples changed their cluster since the k-means start.")
     report_sizes(np.bincount(result.labels, minlength=dec.n_clusters))

@@ -7,6 +7,7 @@ gathered in the data pipeline it would be stale, since the pipeline reads ahead.
 
 import csv
 import sys
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 import metrics
@@ -90,7 +92,8 @@ class ClusteringLayer(keras.layers.Layer):
         shape = (self.n_clusters, input_shape[-1])
         self.clusters = self.add_weight(shape=shape, initializer="glorot_uniform", name="clusters")
         if self.initial_centers is not None:
-            centers = np.reshape(self.initial_centers, np.shape(self.initial_centers)[-2:])
+            centers = self.initial_centers
+            centers = np.asarray(centers[0] if len(centers) == 1 and np.ndim(centers[0]) == 2 else centers)
             if centers.shape != shape:
                 raise InputError(f"weights have shape {centers.shape}: the centres of this layer have shape {shape}.")
             self.clusters.assign(centers)
@@ -118,7 +121,12 @@ def kmeans_start(codes, n_clusters, seed=None, n_init=20):
     Returns:
         centers of shape `(k, d)` and labels of shape `(n,)`.
     """
-    with threadpool_limits(1, user_api="openmp"):  # threads would add up in any order: not the same bits every run
+    distinct = len(np.unique(codes, axis=0))
+    if distinct < n_clusters:
+        print(f"Warning: only {distinct} different codes for {n_clusters} clusters: some clusters will be empty.")
+    with threadpool_limits(1, user_api="openmp"), warnings.catch_warnings():
+        # one thread, since several would add up in any order: not the same bits every run
+        warnings.simplefilter("ignore", ConvergenceWarning)  # says what was said above
         kmeans = KMeans(n_clusters, n_init=n_init, random_state=seed).fit(codes)
     return kmeans.cluster_centers_, kmeans.labels_
 
@@ -176,9 +184,9 @@ class IndexTrainer(keras.Model):
 class _IntervalEnd(keras.callbacks.Callback):
     """At the start and after every interval: predicts Q, logs a row, refreshes P, and stops the training on `tol`."""
 
-    def __init__(self, dec, x, y, start_labels, tol, log_file):
+    def __init__(self, dec, x, y, start_labels, tol, maxiter, log_file):
         super().__init__()
-        self.dec, self.x, self.y, self.tol = dec, x, y, tol
+        self.dec, self.x, self.y, self.tol, self.maxiter = dec, x, y, tol, maxiter
         self.p = tf.Variable(tf.zeros((len(x), dec.n_clusters)), trainable=False)
         self.result = ClusteringResult(labels=start_labels, start_labels=start_labels)
         self.log_file = log_file
@@ -193,7 +201,7 @@ class _IntervalEnd(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         check_finite(logs["loss"], "the loss")
-        if self.refresh(logs) < self.tol:
+        if self.refresh(logs) < self.tol and self.result.n_iter < self.maxiter:
             self.result.stop_reason = "tol"
             self.model.stop_training = True
 
@@ -271,7 +279,7 @@ def cluster(dec, x, y=None, *, maxiter, batch_size, tol, update_interval, save_d
     dec.model.get_layer("clustering").set_weights([centers])
 
     with open(save_dir / f"{dec.name.lower()}_log.csv", "w", newline="") as log_file:
-        interval_end = _IntervalEnd(dec, x, y, start_labels, tol, log_file)
+        interval_end = _IntervalEnd(dec, x, y, start_labels, tol, maxiter, log_file)
         result, samples = interval_end.result, tf.constant(x)
 
         def gather(indices):

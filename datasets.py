@@ -62,7 +62,7 @@ def load_data(name):
     dataset = DATASETS.get(ALIASES.get(name, name))
     if dataset is not None:
         x, y = dataset.load()
-    elif Path(name).suffix in (".npy", ".npz"):
+    elif Path(name).suffix.lower() in (".npy", ".npz"):
         x, y = _load_file(Path(name))
     else:
         raise InputError(
@@ -108,6 +108,8 @@ def check_data(x, y=None):
     y = np.asarray(y)
     if y.shape != (len(x),):
         raise InputError(f"y has shape {y.shape}: it must have one label for each of the {len(x)} samples.")
+    if y.dtype.kind not in "fiubUS":
+        raise InputError(f"y has the type {y.dtype}: labels must be numbers or text.")
     if y.dtype.kind == "f" and np.isnan(y).any():
         raise InputError("y holds NaN: leave y out, or drop the samples without a label.")
     return x, y
@@ -116,7 +118,7 @@ def check_data(x, y=None):
 def _load_file(path):
     if not path.is_file():
         raise InputError(f"There is no file {path}: check the path.")
-    return _read(_npy if path.suffix == ".npy" else _npz, [path])
+    return _read(_npy if path.suffix.lower() == ".npy" else _npz, [path])
 
 
 def _read(reader, paths):

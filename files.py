@@ -151,7 +151,8 @@ def load_weights(model, path):
     Args:
         model: a Keras model. Every layer of it that has weights must be in the file, with the same shapes; the file
             may hold more (an autoencoder's file serves an encoder).
-        path: str or Path of a whole model or of weights alone, by Keras 3 or 2. A missing `.h5` is added.
+        path: str or Path of a `.h5` file: a whole model by Keras 3 or 2 (`model.save`), or weights alone by Keras 2
+            (`save_weights`). A missing `.h5` is added.
 
     Raises:
         InputError: if the file is missing, is no HDF5 file, or does not fit; `model` is then unchanged.
@@ -189,10 +190,14 @@ def _weight_shapes(path):
     try:
         with h5py.File(path, "r") as file:
             layers = file.get("model_weights", file)
+            if "layer_names" not in layers.attrs:
+                raise InputError(f"{path} is not laid out as a model saved whole: save it by `model.save('name.h5')`.")
             return {
                 name: [layers[name][weight].shape for weight in _names(layers[name], "weight_names")]
                 for name in _names(layers, "layer_names")
             }
+    except InputError:
+        raise
     except (OSError, KeyError, AttributeError, TypeError, ValueError) as error:
         raise InputError(f"{path} is no HDF5 file with Keras weights, or it is damaged ({error}).") from error
 

@@ -21,6 +21,8 @@ BATCH_SIZE = 256  # every source
 MAXITER = 20_000  # DEC-keras, IDEC
 TOL = 0.001  # paper: stop when fewer than 0.1 % of the points change their cluster
 PAPER_BATCHES = 100_000  # paper: of fine-tuning; half as many a layer
+MAX_SEED = 2**32 - 1  # NumPy's
+SCHEDULES = ("constant", "cosine")
 PRETRAINING = ("end-to-end", "layerwise")
 CODE_DIMS = (500, 500, 2000, 10)  # paper: d-500-500-2000-10 for every data set
 
@@ -87,7 +89,7 @@ def _dec_keras():
         "stl": replace(usps, source="DEC-keras, stl", pretrain_epochs=10),
         "pendigits": replace(usps, source="DEC-keras, its usps row; epochs of IDEC-toy", pretrain_epochs=200),
         "digits": replace(usps, source="DEC-keras, its usps row; epochs of IDEC-toy", pretrain_epochs=200),
-        "other": Settings(source="IDEC-toy's pretraining and update interval, DEC-keras' optimizer"),
+        "other": Settings(source="DEC-keras, the defaults of its class DEC", update_interval=140),
     }
 
 
@@ -106,7 +108,7 @@ def _idec():
     mnist = Settings(source="IDEC repo, mnist; x = pixels / 50", scale=255 / 50, update_interval=140)
     reuters = Settings(source="IDEC repo, reutersidf10k", update_interval=20)
     usps = Settings(source="IDEC repo, usps; x in [0, 2]", scale=2.0, update_interval=30)
-    other = Settings(source="IDEC repo's optimizer, IDEC-toy's update interval")
+    other = Settings(source="IDEC repo, the defaults of its class DEC", update_interval=140)
     return {
         "mnist": mnist,
         "fmnist": mnist,
@@ -173,7 +175,7 @@ def get_settings(dataset, protocol="dec-keras", method="DEC"):
 
     Args:
         dataset: a name of `DATASETS`; anything else (a file's path) gets the protocol's row `other`.
-        protocol: "dec-keras", "idec" or "paper".
+        protocol: "dec-keras", "idec", "paper" or "fast".
         method: "DEC" or "IDEC".
 
     Returns:

@@ -43,9 +43,9 @@ def test_uniform_fan_in_has_the_seeds_limits():
     assert limit == pytest.approx(np.sqrt(1 / 400), rel=1e-3)
 
 
-@pytest.mark.parametrize("dims", [[5], [5, 0], [5, 2.5]])
+@pytest.mark.parametrize("dims", [[5], [5, 0], [5, 2.5], [5, None]])
 def test_bad_dims_are_told(dims):
-    with pytest.raises(InputError, match="dims are"):
+    with pytest.raises(InputError, match="dims"):
         autoencoder(dims)
 
 
@@ -83,6 +83,33 @@ def test_diverging_pretraining_is_told_and_saves_no_weights(dec, blobs, tmp_path
     with pytest.raises(FloatingPointError, match="reconstruction loss"):
         dec.pretrain(x, optimizer=keras.optimizers.SGD(1e20), epochs=5, save_dir=tmp_path)
     assert not (tmp_path / "ae_weights.h5").exists()
+
+
+def test_a_layer_is_denoised_as_the_paper_says(dec, blobs):
+    """Dropout of 20 % on the layer's input and on its code; only that layer's four weights are trained."""
+    x, _ = blobs
+    denoiser = autoencoder_module._denoiser(dec, 1)
+    kinds = [(type(layer).__name__, getattr(layer, "rate", None)) for layer in denoiser.layers[1:]]
+    assert kinds == [("Dropout", 0.2), ("Dense", None), ("Dropout", 0.2), ("Dense", None)]
+    before = {layer.name: layer.get_weights() for layer in dec.autoencoder.layers}
+    codes = autoencoder_module._codes(dec, 1, x)
+    relu = np.maximum(x @ before["encoder_0"][0] + before["encoder_0"][1], 0)
+    np.testing.assert_allclose(codes, relu, atol=1e-6)
+    autoencoder_module._reconstruct(denoiser, codes, keras.optimizers.SGD(0.1), 2, 20, [])
+    changed = {
+        layer.name
+        for layer in dec.autoencoder.layers
+        if any((a != b).any() for a, b in zip(layer.get_weights(), before[layer.name], strict=True))
+    }
+    assert changed == {"encoder_1", "decoder_1"}
+
+
+def test_the_papers_sgd_drops_its_rate_after_every_fifth():
+    optimizer = autoencoder_module._sgd_with_drops(1000)
+    rate = optimizer._learning_rate
+    at = [0, 200, 201, 401, 601, 801, 1000]
+    assert [float(rate(batch)) for batch in at] == pytest.approx([5e-2, 5e-2, 5e-3, 5e-4, 5e-5, 5e-6, 5e-6])
+    assert optimizer.momentum == 0.9
 
 
 def test_layerwise_pretraining_trains_every_layer_then_all(dec, blobs, tmp_path):
@@ -162,9 +189,10 @@ def test_interrupted_layerwise_pretraining_goes_on_behind_the_last_layer(blobs, 
     assert all((a == b).all() for a, b in zip(unbroken, resumed, strict=True))
     assert not (tmp_path / "b" / "pretrain_layers.h5").exists()
 
-    pretrained(tmp_path / "b", interrupt_in=2)  # of other settings: starts afresh
-    DEC([6, 12, 8, 2], 3, seed=6).pretrain_layerwise(x, epochs=6, save_dir=tmp_path / "b")
-    assert "Going on" not in capsys.readouterr().out
+    for dims, seed, data in (([6, 12, 8, 2], 6, x), ([6, 10, 8, 2], 5, x), ([6, 12, 8, 2], 5, x[::-1])):
+        pretrained(tmp_path / "b", interrupt_in=2)  # of another run: starts afresh
+        DEC(dims, 3, seed=seed).pretrain_layerwise(data, epochs=6, save_dir=tmp_path / "b")
+        assert "Going on" not in capsys.readouterr().out
 
 
 def test_cosine_schedule_warms_up_to_the_optimizers_rate_and_ends_at_0():
@@ -174,6 +202,19 @@ def test_cosine_schedule_warms_up_to_the_optimizers_rate_and_ends_at_0():
     assert float(rate(10)) == pytest.approx(0.01)
     assert float(rate(105)) == pytest.approx(0.005, rel=1e-3)
     assert float(rate(200)) == pytest.approx(0, abs=1e-8)
+
+
+@pytest.mark.parametrize("arguments", [{"schedule": "cosin"}, {"epochs": 0}, {"batch_size": 0}])
+def test_bad_arguments_of_pretraining_are_told(dec, blobs, tmp_path, arguments):
+    with pytest.raises(InputError, match=f"{next(iter(arguments))} is"):
+        dec.pretrain(blobs[0], save_dir=tmp_path / "new", **arguments)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_one_batch_is_enough(dec, blobs, tmp_path, schedule):
+    dec.pretrain(blobs[0], epochs=1, batch_size=1e20, save_dir=tmp_path, schedule=schedule)
+    assert (tmp_path / "ae_weights.h5").exists()
 
 
 def test_cosine_schedule_is_used(dec, blobs, tmp_path):

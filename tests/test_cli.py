@@ -13,6 +13,7 @@ import pytest
 import cli
 import datasets
 from DEC import DEC
+from IDEC import IDEC
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -42,7 +43,12 @@ def test_a_run_prints_scores_and_saves_its_files(npz, tmp_path, capfd):
         r"^(AE \+ k-means|DEC) +(0\.\d{4}|1\.0000) +[\d.]+ +-?[\d.]+ +[\d.]+ s +0\.\d{6}$", done.stdout, re.M
     )
     assert [name for name, _ in table] == ["AE + k-means", "DEC"]
-    for text in ("6-500-500-2000-10", "Stopped after 4 batches: --maxiter was reached", "Cluster sizes:", str(folder)):
+    for text in (
+        "6-500-500-2000-10",
+        "Batches trained: 4. Stopped since --maxiter was reached",
+        "Cluster sizes:",
+        str(folder),
+    ):
         assert text in done.stdout
     files = {path.name for path in folder.iterdir()}
     assert {"DEC_model_final.h5", "dec_log.csv", "ae_weights.h5", "pretrain_log.csv"} <= files
@@ -114,6 +120,7 @@ def bad_input(folder, x, y):
     np.save(folder / "nan.npy", np.where(x > 0.5, np.nan, x))
     np.save(folder / "inf.npy", np.where(x > 0.5, np.inf, x))
     np.savez(folder / "y_short.npz", x=x, y=y[:-1])
+    np.savez(folder / "one_class.npz", x=x, y=y * 0)
     np.save(folder / "objects.npy", np.array([{}, {}]), allow_pickle=True)
     (folder / "truncated.npy").write_bytes((folder / "unlabelled.npy").read_bytes()[:500])
     DEC([6, 8, 2], 3).autoencoder.save(folder / "other_dims.h5")
@@ -134,6 +141,8 @@ def bad_input(folder, x, y):
         (["--dataset", "{}/unlabelled.npy"], "with --n_clusters"),
         (["--dataset", "{}/good.npz", "--n_clusters", "101"], "101 clusters of 100 samples"),
         (["--dataset", "{}/good.npz", "--n_clusters", "1"], "at least 2"),
+        (["--dataset", "{}/one_class.npz"], "All samples have the same label"),
+        (["--dataset", "{}/good.npz", "--scale", "1e39"], "beyond float32"),
         (["--dataset", "{}/good.npz", "--batch_size", "0"], "at least 1"),
         (["--dataset", "{}/good.npz", "--update_interval", "-1"], "at least 0"),
         (["--dataset", "{}/good.npz", "--maxiter", "some"], "whole number"),
@@ -197,6 +206,43 @@ def test_warnings_of_empty_and_dominant_clusters(capsys):
     assert "Warning" not in capsys.readouterr().out
 
 
+@pytest.fixture
+def tiny_mnist(tmp_path, monkeypatch):
+    """300 noisy images of two kinds, in Keras' mnist.npz; x as load_data gives it."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(2, size=300).astype("uint8")
+    images = (rng.integers(0, 80, (300, 28, 28)) + 150 * y[:, None, None]).astype("uint8")
+    (tmp_path / "mnist").mkdir()
+    arrays = {"x_train": images[:200], "y_train": y[:200], "x_test": images[200:], "y_test": y[200:]}
+    np.savez(tmp_path / "mnist" / "mnist.npz", **arrays)
+    monkeypatch.setenv("DEC_DATA_DIR", str(tmp_path))
+    return images.reshape(300, -1) / np.float32(255)
+
+
+@pytest.mark.parametrize(
+    ("method", "protocol", "scale", "init", "pretraining", "clustering"),
+    [
+        (DEC, "dec-keras", 1, "VarianceScaling", ("SGD", 1.0), ("SGD", 0.01)),
+        (DEC, "fast", 1, "VarianceScaling", ("Adam", 0.0), ("SGD", 0.01)),
+        (DEC, "idec", 5.1, "GlorotUniform", ("Adam", 0.001), ("SGD", 0.01)),
+        (DEC, "paper", 5.1, "RandomNormal", ("SGD", 5e-6), ("SGD", 0.01)),
+        (IDEC, "dec-keras", 1, "VarianceScaling", ("SGD", 1.0), ("Adam", 0.001)),
+    ],
+)
+def test_settings_reach_the_training(tiny_mnist, tmp_path, method, protocol, scale, init, pretraining, clustering):
+    arguments = short_run("mnist", tmp_path / "out", "--protocol", protocol)
+    dec = cli.run(method, cli.parse(method, arguments))
+    assert dec.attributes == {"dataset": "mnist", "protocol": protocol, "scale": pytest.approx(scale)}
+    assert type(dec.autoencoder.get_layer("encoder_0").kernel_initializer).__name__ == init
+    for model, (name, rate) in ((dec.autoencoder, pretraining), (dec.model, clustering)):
+        assert type(model.optimizer).__name__ == name
+        assert float(model.optimizer.learning_rate) == pytest.approx(rate, abs=1e-7)
+    # the model was trained on scaled x: its labels are those of scaled x
+    np.testing.assert_array_equal(dec.predict(tiny_mnist * np.float32(scale)), dec.result.labels)
+    error = np.square(dec.autoencoder.predict(tiny_mnist, verbose=0) - tiny_mnist).mean()
+    assert cli.reconstruction_error(dec, tiny_mnist) == pytest.approx(error, rel=1e-5)
+
+
 @pytest.mark.parametrize(("scale", "expected"), [(1.0, 2.0), (0.5, 1.0), (None, 1.0)])
 def test_scale(scale, expected):
     x = np.full((5, 4), 2, np.float32)
@@ -231,6 +277,9 @@ def test_weights_carry_the_scale_that_they_were_trained_on(npz, tmp_path, capsys
     foreign = tmp_path / "foreign.h5"  # no attribute: the protocol's scale, or what --scale says
     keras.models.load_model(weights).save(foreign)
     run(*short_run(npz, tmp_path / "d", "--ae_weights", foreign))
-    assert "scale of x       x 1" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "scale of x       x 1" in out
+    assert "does not say what its x was scaled by" in out
     run(*short_run(npz, tmp_path / "e", "--ae_weights", foreign, "--scale", 2))
+    assert "does not say" not in capsys.readouterr().out
     assert (tmp_path / "a" / "dec_log.csv").read_text() == (tmp_path / "e" / "dec_log.csv").read_text()

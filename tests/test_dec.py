@@ -91,7 +91,7 @@ def bad_files(folder):
         ([6, 16, 16, 3], 3, "nothing.h5", "There is no weights file"),
         ([6, 16, 16, 3], 3, "text.h5", "no HDF5 file"),
         ([6, 16, 16, 3], 3, "truncated.h5", "no HDF5 file"),
-        ([6, 16, 16, 3], 3, "empty.h5", "no weights for the layer encoder_0"),
+        ([6, 16, 16, 3], 3, "empty.h5", "not laid out as a model"),
     ],
 )
 def test_weights_that_do_not_fit_are_told_and_change_nothing(trained, dims, n_clusters, name, message):

@@ -35,7 +35,7 @@ def test_every_data_set_has_a_row_that_keras_understands(protocol):
         ("paper", "mnist", None, 160, 0.02 * 255),
         ("paper", "reuters10k", None, 20, 1),
         ("paper", "stl", None, 40, None),
-        ("dec-keras", "my/own.npz", 200, 0, 1),
+        ("dec-keras", "my/own.npz", 200, 140, 1),
     ],
 )
 def test_settings_are_the_sources(protocol, dataset, epochs, interval, scale):

@@ -1,0 +1,60 @@
+import pytest
+
+from files import InputError, check_number, check_share, check_whole, read_attributes, whole_file, writable_folder
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "log.csv"
+    with whole_file(path) as temporary:
+        temporary.write_text("old")
+        assert not path.exists()
+        assert temporary.suffix == ".csv"
+    assert path.read_text() == "old"
+
+    def interrupted():
+        with whole_file(path) as temporary:
+            temporary.write_text("half of the n")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["log.csv"]
+
+
+@pytest.mark.parametrize(("value", "whole"), [("2e4", 20_000), ("7", 7), (3.0, 3), (5, 5)])
+def test_whole_numbers_are_read_in_any_form(value, whole):
+    number = check_whole("n", value, at_least=1)
+    assert (number, type(number)) == (whole, int)
+
+
+@pytest.mark.parametrize("value", ["x", "1.5", None, float("inf"), float("nan"), 0, "-1", 11])
+def test_other_numbers_are_told(value):
+    with pytest.raises(InputError, match=f"n is {value}"):
+        check_whole("n", value, at_least=1, at_most=10)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, "x", None, float("nan")])
+def test_shares_out_of_range_are_told(value):
+    with pytest.raises(InputError, match="from 0 to 1"):
+        check_share("tol", value)
+
+
+def test_numbers_out_of_range_are_told():
+    assert check_number("scale", "0.5", above=0) == 0.5
+    for value, limits in ((0, {"above": 0}), (-1, {"at_least": 0}), ("x", {}), (float("inf"), {})):
+        with pytest.raises(InputError, match=f"scale is {value}"):
+            check_number("scale", value, **limits)
+
+
+def test_unwritable_folder_is_told(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="Cannot write to the folder"):
+        writable_folder(tmp_path / "file" / "below")
+    assert writable_folder(tmp_path / "a" / "b").is_dir()
+
+
+def test_attributes_of_no_hdf5_file_are_told(tmp_path):
+    (tmp_path / "text.h5").write_text("no HDF5")
+    with pytest.raises(InputError, match="no HDF5 file"):
+        read_attributes(tmp_path / "text")
