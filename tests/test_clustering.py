@@ -108,13 +108,12 @@ def test_alpha_is_honoured_and_survives_saving(tmp_path, blobs):
 
 def test_kmeans_start_is_the_best_of_20_restarts_and_repeatable():
     codes = np.random.default_rng(0).normal(size=(300, 5)).astype("float32")
-    centers, labels = kmeans_start(codes, 12, seed=3)
-    again, _ = kmeans_start(codes, 12, seed=3)
+    centers, _ = kmeans_start(codes, 30, seed=3)
+    again, _ = kmeans_start(codes, 30, seed=3)
     np.testing.assert_array_equal(centers, again)
-    inertia = ((codes - centers[labels]) ** 2).sum()
-    of_20, of_10 = (KMeans(12, n_init=n, random_state=3).fit(codes).inertia_ for n in (20, 10))
-    assert inertia == pytest.approx(of_20, rel=1e-5)
-    assert of_20 < 0.9999 * of_10  # so that fewer restarts would show
+    of_20, of_10 = (KMeans(30, n_init=n, random_state=3).fit(codes).cluster_centers_ for n in (20, 10))
+    np.testing.assert_allclose(centers, of_20, atol=1e-6)
+    assert np.abs(of_20 - of_10).max() > 0.01  # so that fewer restarts would show
 
 
 def test_fewer_different_codes_than_clusters_are_told_once(capsys):
