@@ -15,7 +15,18 @@ import metrics
 from clustering import PREDICT_BATCH
 from datasets import ALIASES, DATASETS, check_data, load_data
 from files import InputError, check_number, check_share, check_whole, load_weights, read_attributes, writable_folder
-from settings import BATCH_SIZE, CODE_DIMS, MAX_SEED, MAXITER, PAPER_BATCHES, PRETRAINING, PROTOCOLS, TOL, get_settings
+from settings import (
+    BATCH_SIZE,
+    CODE_DIMS,
+    MAX_SEED,
+    MAXITER,
+    PAPER_BATCHES,
+    PRETRAINING,
+    PROTOCOLS,
+    TOL,
+    Settings,
+    get_settings,
+)
 
 
 def main(method, arguments=None):
@@ -134,8 +145,10 @@ def run(method, args):
 
 def settings_in_force(settings, args):
     """A protocol's settings with what the command line and the weights file override."""
+    if args.pretrain not in (None, settings.pretraining):  # has a length of its own
+        epochs = None if args.pretrain == "layerwise" else Settings.pretrain_epochs
+        settings = replace(settings, pretraining=args.pretrain, pretrain_epochs=epochs)
     given = {
-        "pretraining": args.pretrain,
         "pretrain_epochs": args.pretrain_epochs,
         "update_interval": args.update_interval,
         "scale": args.scale,
@@ -169,8 +182,8 @@ def pretrain(dec, x, y, args, settings):
     if settings.pretraining == "layerwise":
         dec.pretrain_layerwise(x, y, settings.pretrain_epochs, args.batch_size, args.save_dir)
     else:
-        optimizer, epochs = settings.pretrain_optimizer, settings.pretrain_epochs or 200
-        dec.pretrain(x, y, optimizer, epochs, args.batch_size, args.save_dir, settings.pretrain_schedule)
+        how = {"optimizer": settings.pretrain_optimizer, "schedule": settings.pretrain_schedule}
+        dec.pretrain(x, y, epochs=settings.pretrain_epochs, batch_size=args.batch_size, save_dir=args.save_dir, **how)
 
 
 def reconstruction_error(dec, x):

@@ -206,6 +206,23 @@ def test_warnings_of_empty_and_dominant_clusters(capsys):
     assert "Warning" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("protocol", "more", "expected"),
+    [
+        ("dec-keras", [], ("end-to-end", 200)),
+        ("dec-keras", ["--pretrain", "layerwise"], ("layerwise", None)),
+        ("dec-keras", ["--pretrain", "layerwise", "--pretrain_epochs", "9"], ("layerwise", 9)),
+        ("paper", [], ("layerwise", None)),
+        ("paper", ["--pretrain", "end-to-end"], ("end-to-end", 200)),
+        ("paper", ["--pretrain_epochs", "7"], ("layerwise", 7)),
+    ],
+)
+def test_a_pretraining_comes_with_its_own_length(protocol, more, expected):
+    args = cli.parse(DEC, ["my.npz", "--protocol", protocol, *more])
+    settings = cli.settings_in_force(cli.get_settings("my.npz", protocol), args)
+    assert (settings.pretraining, settings.pretrain_epochs) == expected
+
+
 @pytest.fixture
 def tiny_mnist(tmp_path, monkeypatch):
     """300 noisy images of two kinds, in Keras' mnist.npz; x as load_data gives it."""
