@@ -85,22 +85,21 @@ def pretrain_layerwise(dec, x, y=None, *, epochs=None, batch_size, save_dir):
     """Pretrains `dec.autoencoder` as the DEC paper does (section 3.2): greedily, layer by layer, then end to end.
 
     Layer i is a denoising autoencoder of the codes of the layers below, which stay as they are: dropout of 20 % on its
-    input and on its code, `encoder_i` and `decoder_i` in between (eq. 6-9). All layers are then fine-tuned together
-    without dropout by `pretrain`, whose files are written, beside a `pretrain_layer_<i>_log.csv` for each layer.
+    input and, but for the last layer, on its code, before `encoder_i` and `decoder_i` (eq. 6-9). All layers are then
+    fine-tuned together without dropout by `pretrain`, whose files are written, beside a `pretrain_layer_<i>_log.csv`
+    for each layer.
 
     After each layer the weights are kept in `pretrain_layers.h5` until all is done: the same call on the same data goes
     on behind the last finished layer, and ends as if it had not been interrupted.
 
     Args:
-        epochs: of the fine-tuning; a layer takes half as many, and the learning rate is divided by 10 after every fifth
-            of the fine-tuning's batches. None: the paper's 100,000 batches, 50,000 a layer.
+        epochs: of the fine-tuning; a layer takes half as many. None: the paper's 100,000 batches, 50,000 a layer.
 
     Other arguments and errors as for `pretrain`.
     """
     save_dir = Path(save_dir)
     batches_per_epoch = -(-len(x) // batch_size)
     epochs = epochs or -(-PAPER_BATCHES // batches_per_epoch)
-    batches = epochs * batches_per_epoch
     layers_file = save_dir / "pretrain_layers.h5"
     this_run = dec.attributes | {"dims": dec.dims, "epochs": epochs, "batch_size": batch_size, "seed": dec.seed}
     this_run |= {"samples": list(x.shape), "checksum": zlib.crc32(x)}
@@ -110,20 +109,25 @@ def pretrain_layerwise(dec, x, y=None, *, epochs=None, batch_size, save_dir):
         _reseed(dec.seed, i)
         log = _LossLog(save_dir / f"pretrain_layer_{i}_log.csv")
         print(f"Layer {i}: {dec.dims[i]}-{dec.dims[i + 1]}-{dec.dims[i]}")
-        _reconstruct(_denoiser(dec, i), _codes(dec, i, x), _sgd_with_drops(batches), -(-epochs // 2), batch_size, [log])
+        _reconstruct(_denoiser(dec, i), _codes(dec, i, x), _sgd_with_drops(), -(-epochs // 2), batch_size, [log])
         save_model(dec.autoencoder, layers_file, this_run | {"layers": i + 1})
 
     _reseed(dec.seed, n_layers)
-    pretrain(dec, x, y, optimizer=_sgd_with_drops(batches), epochs=epochs, batch_size=batch_size, save_dir=save_dir)
+    pretrain(dec, x, y, optimizer=_sgd_with_drops(), epochs=epochs, batch_size=batch_size, save_dir=save_dir)
     layers_file.unlink()
 
 
 def _denoiser(dec, i):
-    """Layer i and its decoder with dropout before each: y = g2(W2 drop(g1(W1 drop(x) + b1)) + b2), eq. 6-9."""
+    """Layer i and its decoder with dropout before each: y = g2(W2 drop(g1(W1 drop(x) + b1)) + b2), eq. 6-9.
+
+    The last layer's code, 10 numbers that x is to be told from, is not dropped: so does the authors' Caffe code.
+    """
     encode, decode = (dec.autoencoder.get_layer(f"{part}_{i}") for part in ("encoder", "decoder"))
     x = keras.Input(shape=(dec.dims[i],))
     h = encode(layers.Dropout(0.2)(x))
-    return keras.Model(x, decode(layers.Dropout(0.2)(h)))
+    if i < len(dec.dims) - 2:
+        h = layers.Dropout(0.2)(h)
+    return keras.Model(x, decode(h))
 
 
 def _codes(dec, i, x):
@@ -161,13 +165,12 @@ def _cosine(learning_rate, batches):
     )
 
 
-def _sgd_with_drops(fine_tuning_batches):
-    """The paper's SGD: learning rate 0.1, divided by 10 every 20,000 of the 100,000 batches of fine-tuning.
+def _sgd_with_drops():
+    """The paper's SGD: learning rate 0.1, divided by 10 every 20,000 batches; a shorter run drops no earlier.
 
     0.1 is for Caffe's squared error, which is half of Keras' `mse`: 0.05 here.
     """
-    drops = [fine_tuning_batches * fifth // 5 for fifth in (1, 2, 3, 4)]
-    rates = [0.05 * 0.1**i for i in range(5)]
+    drops, rates = [20_000 * i for i in range(1, 5)], [0.05 * 0.1**i for i in range(5)]
     return keras.optimizers.SGD(keras.optimizers.schedules.PiecewiseConstantDecay(drops, rates), momentum=0.9)
 
 

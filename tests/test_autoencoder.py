@@ -86,11 +86,13 @@ def test_diverging_pretraining_is_told_and_saves_no_weights(dec, blobs, tmp_path
 
 
 def test_a_layer_is_denoised_as_the_paper_says(dec, blobs):
-    """Dropout of 20 % on the layer's input and on its code; only that layer's four weights are trained."""
+    """Dropout of 20 % on the layer's input and, but for the last, on its code; only that layer is trained."""
     x, _ = blobs
     denoiser = autoencoder_module._denoiser(dec, 1)
     kinds = [(type(layer).__name__, getattr(layer, "rate", None)) for layer in denoiser.layers[1:]]
     assert kinds == [("Dropout", 0.2), ("Dense", None), ("Dropout", 0.2), ("Dense", None)]
+    last = autoencoder_module._denoiser(dec, 2)
+    assert [type(layer).__name__ for layer in last.layers[1:]] == ["Dropout", "Dense", "Dense"]
     before = {layer.name: layer.get_weights() for layer in dec.autoencoder.layers}
     codes = autoencoder_module._codes(dec, 1, x)
     relu = np.maximum(x @ before["encoder_0"][0] + before["encoder_0"][1], 0)
@@ -104,10 +106,10 @@ def test_a_layer_is_denoised_as_the_paper_says(dec, blobs):
     assert changed == {"encoder_1", "decoder_1"}
 
 
-def test_the_papers_sgd_drops_its_rate_after_every_fifth():
-    optimizer = autoencoder_module._sgd_with_drops(1000)
+def test_the_papers_sgd_drops_its_rate_every_20000_batches():
+    optimizer = autoencoder_module._sgd_with_drops()
     rate = optimizer._learning_rate
-    at = [0, 200, 201, 401, 601, 801, 1000]
+    at = [0, 20_000, 20_001, 40_001, 60_001, 80_001, 100_000]
     assert [float(rate(batch)) for batch in at] == pytest.approx([5e-2, 5e-2, 5e-3, 5e-4, 5e-5, 5e-6, 5e-6])
     assert optimizer.momentum == 0.9
 

@@ -242,7 +242,7 @@ def tiny_mnist(tmp_path, monkeypatch):
         (DEC, "dec-keras", 1, "VarianceScaling", ("SGD", 1.0), ("SGD", 0.01)),
         (DEC, "fast", 1, "VarianceScaling", ("Adam", 0.0), ("SGD", 0.01)),
         (DEC, "idec", 5.1, "GlorotUniform", ("Adam", 0.001), ("SGD", 0.01)),
-        (DEC, "paper", 5.1, "RandomNormal", ("SGD", 5e-6), ("SGD", 0.01)),
+        (DEC, "paper", 5.1, "RandomNormal", ("SGD", 0.05), ("SGD", 0.01)),
         (IDEC, "dec-keras", 1, "VarianceScaling", ("SGD", 1.0), ("Adam", 0.001)),
     ],
 )
