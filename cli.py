@@ -170,7 +170,7 @@ def settings_in_force(settings, args):
 
 
 def scaled(x, scale):
-    """x times `scale`, and that scale; None: what makes the mean of ||x||^2 / d one (DEC paper, section 4.3)."""
+    """x times `scale`, and that scale; None: what makes the mean of ||x||^2 / d one (DEC paper, section 4)."""
     if scale is None:
         mean_square = np.mean(np.square(x), dtype=np.float64)
         scale = float(1 / np.sqrt(mean_square)) if mean_square > 0 else 1.0

@@ -154,7 +154,7 @@ PROTOCOLS["fast"] = _fast()
 DATASETS = tuple(name for name in PROTOCOLS["dec-keras"] if name != "other")
 
 
-# IDEC's clustering phase is the same in every protocol: the IDEC repo's IDEC.py (and paper, section 4.2), optimizer and
+# IDEC's clustering phase is the same in every protocol: the IDEC repo's IDEC.py (and paper, section 4), optimizer and
 # update interval. What it does not list follows IDEC-toy's code.
 _SGD_IDEC = {"optimizer": sgd(0.1, 0.99)}
 _IDEC_TEXT = _SGD_IDEC | {"update_interval": 3}
