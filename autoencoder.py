@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import layers
 
 import metrics
-from clustering import PREDICT_BATCH, IndexTrainer, check_finite, kmeans_start
+from clustering import PREDICT_BATCH, IndexTrainer, batches_per_epoch, check_finite, kmeans_start
 from files import InputError, check_whole, load_weights, read_attributes, save_model
 from settings import PAPER_BATCHES
 
@@ -73,7 +73,7 @@ def pretrain(dec, x, y=None, *, optimizer, epochs, batch_size, save_dir, schedul
     """
     save_dir = Path(save_dir)
     if schedule == "cosine":
-        optimizer.learning_rate = _cosine(float(optimizer.learning_rate), epochs * -(-len(x) // batch_size))
+        optimizer.learning_rate = _cosine(float(optimizer.learning_rate), epochs * batches_per_epoch(x, batch_size))
     callbacks = [_LossLog(save_dir / "pretrain_log.csv")]
     if y is not None:
         callbacks.insert(0, _ScoreCodes(dec, x, y, every=max(1, epochs // 10)))  # before the log, which has its scores
@@ -98,8 +98,7 @@ def pretrain_layerwise(dec, x, y=None, *, epochs=None, batch_size, save_dir):
     Other arguments and errors as for `pretrain`.
     """
     save_dir = Path(save_dir)
-    batches_per_epoch = -(-len(x) // batch_size)
-    epochs = epochs or -(-PAPER_BATCHES // batches_per_epoch)
+    epochs = epochs or -(-PAPER_BATCHES // batches_per_epoch(x, batch_size))
     layers_file = save_dir / "pretrain_layers.h5"
     this_run = dec.attributes | {"dims": dec.dims, "epochs": epochs, "batch_size": batch_size, "seed": dec.seed}
     this_run |= {"samples": list(x.shape), "checksum": zlib.crc32(x)}
@@ -189,7 +188,7 @@ def _reconstruct(model, x, optimizer, epochs, batch_size, callbacks):
     IndexTrainer(model, gather).fit(
         tf.data.Dataset.range(len(x)).shuffle(len(x)).batch(batch_size).repeat(),
         epochs=epochs,
-        steps_per_epoch=-(-len(x) // batch_size),
+        steps_per_epoch=batches_per_epoch(x, batch_size),
         shuffle=False,
         callbacks=[_StopOnNaN(), *callbacks],
         verbose=1 if sys.stdout.isatty() else 2,

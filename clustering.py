@@ -28,6 +28,11 @@ if keras.backend.backend() != "tensorflow":
 PREDICT_BATCH = 4096  # samples; Keras' default of 32 makes a refresh of P several times slower
 
 
+def batches_per_epoch(x, batch_size):
+    """Batches that hold every row of x once, the last one partial where batch_size does not divide them."""
+    return -(-len(x) // batch_size)
+
+
 def get_optimizer(optimizer):
     """`keras.optimizers.get` for a name, an optimizer or its serialised form, a dict that Keras would change."""
     return keras.optimizers.get(dict(optimizer) if isinstance(optimizer, dict) else optimizer)
@@ -232,10 +237,10 @@ class _IntervalEnd(keras.callbacks.Callback):
 class _EveryFiveEpochs(keras.callbacks.Callback):
     """Saves the model before the first batch and then every five epochs; ends the training after `maxiter` batches."""
 
-    def __init__(self, dec, save_dir, batches_per_epoch, maxiter, result):
+    def __init__(self, dec, save_dir, save_interval, maxiter, result):
         super().__init__()
         self.dec, self.save_dir, self.result = dec, save_dir, result
-        self.save_interval, self.maxiter = 5 * batches_per_epoch, maxiter
+        self.save_interval, self.maxiter = save_interval, maxiter
 
     def on_train_begin(self, logs=None):
         self.save()
@@ -272,8 +277,8 @@ def cluster(dec, x, y=None, *, maxiter, batch_size, tol, update_interval, save_d
         FloatingPointError: if the training diverges; the last good intermediate model stays in `save_dir`.
     """
     save_dir = Path(save_dir)
-    batches_per_epoch = -(-len(x) // batch_size)
-    update_interval = update_interval or batches_per_epoch
+    epoch = batches_per_epoch(x, batch_size)
+    update_interval = update_interval or epoch
 
     centers, start_labels = kmeans_start(dec.extract_features(x), dec.n_clusters, dec.seed)
     dec.model.get_layer("clustering").set_weights([centers])
@@ -291,7 +296,7 @@ def cluster(dec, x, y=None, *, maxiter, batch_size, tol, update_interval, save_d
             epochs=-(-maxiter // update_interval),
             steps_per_epoch=update_interval,
             shuffle=False,
-            callbacks=[interval_end, _EveryFiveEpochs(dec, save_dir, batches_per_epoch, maxiter, result)],
+            callbacks=[interval_end, _EveryFiveEpochs(dec, save_dir, 5 * epoch, maxiter, result)],
             verbose=1 if sys.stdout.isatty() else 0,
         )
     save_model(dec.model, save_dir / f"{dec.name}_model_final.h5", dec.attributes)
