@@ -14,7 +14,8 @@ import keras
 
 import clustering
 from autoencoder import autoencoder, pretrain, pretrain_layerwise
-from clustering import PREDICT_BATCH, ClusteringLayer
+from batches import predict
+from clustering import ClusteringLayer
 from datasets import check_data
 from files import InputError, check_share, check_whole, load_weights, writable_folder
 from settings import MAX_SEED, SCHEDULES, sgd
@@ -29,7 +30,7 @@ class DEC:
         n_clusters: number of clusters k, at least 2. Default 10.
         alpha: degrees of freedom of Student's t distribution, > 0. Default 1, as in the paper.
         init: initializer of the autoencoder's kernels. Default "glorot_uniform".
-        seed: of the k-means restarts, an int, or None for NumPy's global state. Weights and batches follow
+        seed: of the k-means or mixture restarts, an int, or None for NumPy's global state. Weights and batches follow
             `keras.utils.set_random_seed`, which is to be called before; layer-wise pretraining calls it by itself.
 
     Attributes:
@@ -95,7 +96,17 @@ class DEC:
         """
         self.model.compile(optimizer=clustering.get_optimizer(optimizer or sgd(0.01, 0.9)), loss=loss)
 
-    def fit(self, x, y=None, maxiter=2e4, batch_size=256, tol=1e-3, update_interval=140, save_dir="./results/temp"):
+    def fit(
+        self,
+        x,
+        y=None,
+        maxiter=2e4,
+        batch_size=256,
+        tol=1e-3,
+        update_interval=140,
+        save_dir="./results/temp",
+        start="kmeans",
+    ):
         """Runs the clustering phase on the pretrained encoder; see `clustering.cluster`, which has the same arguments.
 
         Writes `dec_log.csv`, `DEC_model_<batches>.h5` every five epochs and `DEC_model_final.h5` to `save_dir`, which
@@ -106,8 +117,10 @@ class DEC:
             cluster of each sample, int array of shape `(n,)`, values in 0..n_clusters-1.
         """
         x, y = self._check(x, y)
-        if len(x) < self.n_clusters:
-            raise InputError(f"There are {len(x)} samples for {self.n_clusters} clusters: ask for fewer clusters.")
+        if start not in clustering.STARTS:
+            raise InputError(f"start is {start!r}: choose from {', '.join(clustering.STARTS)}.")
+        if x.shape[0] < self.n_clusters:
+            raise InputError(f"There are {x.shape[0]} samples for {self.n_clusters} clusters: ask for fewer clusters.")
         ranges = {
             "maxiter": check_whole("maxiter", maxiter, at_least=1),
             "batch_size": _batch_size(batch_size, x),
@@ -116,7 +129,7 @@ class DEC:
         }
         if not self.model.compiled:
             self.compile()
-        self.result = clustering.cluster(self, x, y, save_dir=writable_folder(save_dir), **ranges)
+        self.result = clustering.cluster(self, x, y, save_dir=writable_folder(save_dir), start=start, **ranges)
         return self.result.labels
 
     def predict(self, x):
@@ -125,11 +138,11 @@ class DEC:
 
     def soft_labels(self, x):
         """Soft assignment Q: float32 array of shape `(n, n_clusters)`, rows sum to 1, for x of shape `(n, d)`."""
-        return self.clusterer.predict(self._check(x)[0], batch_size=PREDICT_BATCH, verbose=0)
+        return predict(self.clusterer, self._check(x)[0])
 
     def extract_features(self, x):
         """Codes z: float32 array of shape `(n, dims[-1])`, for x of shape `(n, d)`."""
-        return self.encoder.predict(self._check(x)[0], batch_size=PREDICT_BATCH, verbose=0)
+        return predict(self.encoder, self._check(x)[0])
 
     def load_weights(self, weights):
         """Loads `DEC_model_final.h5`, or a `.h5` file of weights by Keras 2; see `files.load_weights`."""
@@ -158,7 +171,7 @@ class DEC:
 
 def _batch_size(batch_size, x):
     """Checked, and no larger than x, which a batch cannot be."""
-    return min(check_whole("batch_size", batch_size, at_least=1), len(x))
+    return min(check_whole("batch_size", batch_size, at_least=1), x.shape[0])
 
 
 if __name__ == "__main__":

@@ -1,15 +1,14 @@
 """The stacked autoencoder d-500-500-2000-10 (DEC paper, section 3.2) and its pretraining."""
 
 import sys
-import zlib
 from pathlib import Path
 
 import keras
-import tensorflow as tf
 from keras import layers
 
 import metrics
-from clustering import PREDICT_BATCH, IndexTrainer, batches_per_epoch, check_finite, kmeans_start
+from batches import BatchTrainer, batches_per_epoch, checksum, endless_batches, predict
+from clustering import check_finite, kmeans_start
 from files import InputError, check_whole, load_weights, read_attributes, save_model
 from settings import PAPER_BATCHES
 
@@ -59,7 +58,7 @@ def pretrain(dec, x, y=None, *, optimizer, epochs, batch_size, save_dir, schedul
 
     Args:
         dec: a DEC or IDEC; its autoencoder is trained in place.
-        x: samples, float32 array of shape `(n, d)`.
+        x: samples of shape `(n, d)`, as `batches.rows` takes them.
         y: true labels of shape `(n,)`, or None; with them k-means on the codes is scored about ten times on the way.
         optimizer: a Keras optimizer.
         epochs: passes over x, at least 1.
@@ -101,14 +100,15 @@ def pretrain_layerwise(dec, x, y=None, *, epochs=None, batch_size, save_dir):
     epochs = epochs or -(-PAPER_BATCHES // batches_per_epoch(x, batch_size))
     layers_file = save_dir / "pretrain_layers.h5"
     this_run = dec.attributes | {"dims": dec.dims, "epochs": epochs, "batch_size": batch_size, "seed": dec.seed}
-    this_run |= {"samples": list(x.shape), "checksum": zlib.crc32(x)}
+    this_run |= {"samples": list(x.shape), "checksum": checksum(x)}
 
     n_layers = len(dec.dims) - 1
     for i in range(_finished_layers(dec, layers_file, this_run), n_layers):
         _reseed(dec.seed, i)
         log = _LossLog(save_dir / f"pretrain_layer_{i}_log.csv")
         print(f"Layer {i}: {dec.dims[i]}-{dec.dims[i + 1]}-{dec.dims[i]}")
-        _reconstruct(_denoiser(dec, i), _codes(dec, i, x), _sgd_with_drops(), -(-epochs // 2), batch_size, [log])
+        options = {"epochs": -(-epochs // 2), "batch_size": batch_size, "callbacks": [log]}
+        _reconstruct(_denoiser(dec, i), x, _sgd_with_drops(), below=_below(dec, i), **options)
         save_model(dec.autoencoder, layers_file, this_run | {"layers": i + 1})
 
     _reseed(dec.seed, n_layers)
@@ -129,12 +129,9 @@ def _denoiser(dec, i):
     return keras.Model(x, decode(h))
 
 
-def _codes(dec, i, x):
-    """The input of layer i: the output, without dropout, of the layers below it."""
-    if i == 0:
-        return x
-    below = dec.autoencoder.get_layer(f"encoder_{i - 1}").output
-    return keras.Model(dec.autoencoder.input, below).predict(x, batch_size=PREDICT_BATCH, verbose=0)
+def _below(dec, i):
+    """The model, without dropout, of the layers below layer i: of x, what layer i is to reconstruct. None if i is 0."""
+    return keras.Model(dec.autoencoder.input, dec.autoencoder.get_layer(f"encoder_{i - 1}").output) if i else None
 
 
 def _finished_layers(dec, path, this_run):
@@ -173,20 +170,19 @@ def _sgd_with_drops():
     return keras.optimizers.SGD(keras.optimizers.schedules.PiecewiseConstantDecay(drops, rates), momentum=0.9)
 
 
-def _reconstruct(model, x, optimizer, epochs, batch_size, callbacks):
-    """Trains `model` with a Keras optimizer to reconstruct x from batches that are shuffled anew every epoch.
+def _reconstruct(model, x, optimizer, epochs, batch_size, callbacks, below=None):
+    """Trains `model` with a Keras optimizer to reconstruct x, or the codes that the model `below` makes of it.
 
-    By indices, since Keras 3's own shuffling of arrays repeats one order in every epoch once a seed is set.
+    Codes are made batch by batch: of all samples they can be larger than x.
     """
     model.compile(optimizer=optimizer, loss="mse")
-    samples = tf.constant(x)
 
-    def gather(indices):
-        batch = tf.gather(samples, indices)
-        return batch, batch
+    def to_itself(_, batch):
+        codes = below(batch, training=False) if below else batch
+        return codes, codes
 
-    IndexTrainer(model, gather).fit(
-        tf.data.Dataset.range(len(x)).shuffle(len(x)).batch(batch_size).repeat(),
+    BatchTrainer(model, to_itself).fit(
+        endless_batches(x, batch_size, shuffle=True),
         epochs=epochs,
         steps_per_epoch=batches_per_epoch(x, batch_size),
         shuffle=False,
@@ -219,6 +215,6 @@ class _ScoreCodes(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         if epoch % self.every == 0:
-            _, labels = kmeans_start(self.dec.extract_features(self.x), self.dec.n_clusters, self.dec.seed)
+            _, labels = kmeans_start(predict(self.dec.encoder, self.x), self.dec.n_clusters, self.dec.seed)
             logs["acc"], logs["nmi"] = metrics.acc(self.y, labels), metrics.nmi(self.y, labels)
             print(f"{' ' * 8}|==>  acc: {logs['acc']:.4f},  nmi: {logs['nmi']:.4f}  <==|", flush=True)

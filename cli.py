@@ -12,7 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 import metrics
-from clustering import PREDICT_BATCH
+from batches import ScaledRows, pieces
+from clustering import STARTS
 from datasets import ALIASES, DATASETS, check_data, load_data
 from files import InputError, check_number, check_share, check_whole, load_weights, read_attributes, writable_folder
 from settings import (
@@ -27,6 +28,8 @@ from settings import (
     Settings,
     get_settings,
 )
+
+START_NAMES = {"kmeans": "k-means", "gmm": "GMM"}
 
 
 def main(method, arguments=None):
@@ -73,6 +76,11 @@ def parse(method, arguments=None):
         "--tol", type=_share, default=TOL, help="stop when a smaller share of the labels changes (default: %(default)s)"
     )
     add("--pretrain", choices=PRETRAINING, help="how to pretrain (default: the protocol's)")
+    add(
+        "--start",
+        choices=list(STARTS),
+        help="the centres' start: k-means or a Gaussian mixture (default: the protocol's)",
+    )
     add("--ae_weights", help="a pretrained autoencoder, .h5 (default: pretrain one)")
     scale = "what the data set's x is multiplied by, as --ae_weights were trained (default: theirs, or the protocol's)"
     add("--scale", type=_positive, help=scale)
@@ -137,9 +145,9 @@ def run(method, args):
     start_mse = reconstruction_error(dec, x)
     compile_options = {"gamma": args.gamma} if method.name == "IDEC" else {}
     dec.compile(settings.optimizer, **compile_options)
-    dec.fit(x, y, args.maxiter, args.batch_size, args.tol, settings.update_interval, args.save_dir)
+    dec.fit(x, y, args.maxiter, args.batch_size, args.tol, settings.update_interval, args.save_dir, settings.start)
     seconds = pretrained - start, time() - pretrained
-    report(dec, y, args, seconds, errors=(start_mse, reconstruction_error(dec, x)))
+    report(dec, y, args, settings, seconds, errors=(start_mse, reconstruction_error(dec, x)))
     return dec
 
 
@@ -151,6 +159,7 @@ def settings_in_force(settings, args):
     given = {
         "pretrain_epochs": args.pretrain_epochs,
         "update_interval": args.update_interval,
+        "start": args.start,
         "scale": args.scale,
     }
     trained_with = read_attributes(args.ae_weights) if args.ae_weights else {}
@@ -172,10 +181,13 @@ def settings_in_force(settings, args):
 def scaled(x, scale):
     """x times `scale`, and that scale; None: what makes the mean of ||x||^2 / d one (DEC paper, section 4)."""
     if scale is None:
-        mean_square = np.mean(np.square(x), dtype=np.float64)
+        mean_square = sum(np.square(p, dtype=np.float64).sum() for p in pieces(x)) / math.prod(x.shape)
         scale = float(1 / np.sqrt(mean_square)) if mean_square > 0 else 1.0
+    if scale == 1:
+        return x, scale
     with np.errstate(over="ignore", invalid="ignore"):
-        return check_data(x if scale == 1 else x * np.float32(scale))[0], scale
+        x = ScaledRows(x, scale) if isinstance(x, np.memmap) else x * np.float32(scale)
+        return check_data(x)[0], scale
 
 
 def pretrain(dec, x, y, args, settings):
@@ -188,10 +200,8 @@ def pretrain(dec, x, y, args, settings):
 
 def reconstruction_error(dec, x):
     """Mean squared error of the autoencoder, whose encoder the clustering phase trains too."""
-    batches = np.split(x, range(PREDICT_BATCH, len(x), PREDICT_BATCH))
-    return float(
-        sum(np.square(dec.autoencoder.predict_on_batch(b) - b).sum(dtype=np.float64) for b in batches) / x.size
-    )
+    errors = (np.square(dec.autoencoder.predict_on_batch(p) - p).sum(dtype=np.float64) for p in pieces(x))
+    return float(sum(errors) / math.prod(x.shape))
 
 
 def number_of_clusters(asked, x, y):
@@ -200,8 +210,8 @@ def number_of_clusters(asked, x, y):
     n_clusters = asked or len(np.unique(y))
     if n_clusters < 2:
         raise InputError("All samples have the same label: say how many clusters with --n_clusters.")
-    if n_clusters > len(x):
-        raise InputError(f"{n_clusters} clusters of {len(x)} samples: there cannot be more clusters than samples.")
+    if n_clusters > x.shape[0]:
+        raise InputError(f"{n_clusters} clusters of {x.shape[0]} samples: there cannot be more clusters than samples.")
     return n_clusters
 
 
@@ -219,6 +229,7 @@ def print_settings(dec, args, settings):
         "scale of x": f"x {dec.attributes['scale']:g}",
         "initializer": settings.init,
         "pretraining": f"none, {args.ae_weights}" if args.ae_weights else pretraining,
+        "start": START_NAMES[settings.start],
         "optimizer": settings.optimizer,
         "batch size": args.batch_size,
         "update interval": f"{settings.update_interval} batches" if settings.update_interval else "one epoch",
@@ -233,18 +244,24 @@ def print_settings(dec, args, settings):
         print(f"  {name:<16} {value}")
 
 
-def report(dec, y, args, seconds, errors):
+def report(dec, y, args, settings, seconds, errors):
     """Scores, times and reconstruction errors of the start and the end, cluster sizes, warnings, and the files."""
     result = dec.result
     print(f"\n{'':<14}{'ACC':>8}{'NMI':>8}{'ARI':>8}{'time':>10}{'reconstruction MSE':>21}")
-    rows = zip(("AE + k-means", dec.name), (result.start_labels, result.labels), seconds, errors, strict=True)
+    rows = zip(
+        (f"AE + {START_NAMES[settings.start]}", dec.name),
+        (result.start_labels, result.labels),
+        seconds,
+        errors,
+        strict=True,
+    )
     for name, labels, time_taken, error in rows:
         values = ["-"] * 3 if y is None else [f"{value:.4f}" for value in metrics.scores(y, labels).values()]
         print(f"{name:<14}" + "".join(f"{value:>8}" for value in values) + f"{time_taken:8.1f} s{error:21.6f}")
     why = f"fewer than {args.tol:.2%} of the labels changed" if result.stop_reason == "tol" else "--maxiter was reached"
     print(f"Batches trained: {result.n_iter}. Stopped since {why}.")
     changed = int(np.sum(result.labels != result.start_labels))
-    print(f"{changed} of {len(result.labels)} samples changed their cluster since the k-means start.")
+    print(f"{changed} of {len(result.labels)} samples changed their cluster since the start.")
     report_sizes(np.bincount(result.labels, minlength=dec.n_clusters))
     print(f"Saved to {args.save_dir}: {dec.name}_model_final.h5, {dec.name.lower()}_log.csv", end="")
     print("" if args.ae_weights else ", ae_weights.h5, pretrain_log.csv")

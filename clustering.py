@@ -1,13 +1,14 @@
 """The clustering phase that DEC and IDEC share: soft assignment Q, target distribution P, k-means start and the loop.
 
-The loop is one Keras `fit`. Its "epoch" is one update interval; its data are batches of sample *indices*, in order and
-never shuffled; the training step gathers x and P by them. P can so be refreshed in place between two intervals:
+The loop is one Keras `fit`. Its "epoch" is one update interval; its data are batches of x and of their *indices*, in
+order and never shuffled; the training step gathers P by them. P can so be refreshed in place between two intervals:
 gathered in the data pipeline it would be stale, since the pipeline reads ahead.
 """
 
 import csv
 import sys
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,22 +16,20 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
-from sklearn.cluster import KMeans
+from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
+from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_limits
 
 import metrics
+from batches import PREDICT_BATCH, BatchTrainer, batches_per_epoch, endless_batches, pieces, predict
 from files import InputError, check_number, check_whole, save_model
 
 if keras.backend.backend() != "tensorflow":
     raise ImportError("DEC needs Keras' TensorFlow backend: set KERAS_BACKEND=tensorflow before you start Python.")
 
-PREDICT_BATCH = 4096  # samples; Keras' default of 32 makes a refresh of P several times slower
-
-
-def batches_per_epoch(x, batch_size):
-    """Batches that hold every row of x once, the last one partial where batch_size does not divide them."""
-    return -(-len(x) // batch_size)
+MANY_CODES = 100_000  # past these k-means goes through the codes in mini-batches, and a mixture is fitted to a sample
 
 
 def get_optimizer(optimizer):
@@ -117,6 +116,8 @@ class ClusteringLayer(keras.layers.Layer):
 def kmeans_start(codes, n_clusters, seed=None, n_init=20):
     """k-means on the codes: the restart of lowest inertia (DEC paper, sections 3.2 and 4.3: 20 restarts).
 
+    More than `MANY_CODES` codes are clustered in mini-batches (Sculley, WWW 2010), which is said.
+
     Args:
         codes: array of shape `(n, d)`.
         n_clusters: k, from 1 to n.
@@ -126,14 +127,44 @@ def kmeans_start(codes, n_clusters, seed=None, n_init=20):
     Returns:
         centers of shape `(k, d)` and labels of shape `(n,)`.
     """
-    distinct = len(np.unique(codes, axis=0))
-    if distinct < n_clusters:
-        print(f"Warning: only {distinct} different codes for {n_clusters} clusters: some clusters will be empty.")
-    with threadpool_limits(1, user_api="openmp"), warnings.catch_warnings():
-        # one thread, since several would add up in any order: not the same bits every run
-        warnings.simplefilter("ignore", ConvergenceWarning)  # says what was said above
-        kmeans = KMeans(n_clusters, n_init=n_init, random_state=seed).fit(codes)
+    kmeans = KMeans(n_clusters, n_init=n_init, random_state=seed)
+    if len(codes) > MANY_CODES:
+        print(f"k-means in mini-batches, since there are more than {MANY_CODES} samples.")
+        kmeans = MiniBatchKMeans(n_clusters, n_init=n_init, random_state=seed, batch_size=PREDICT_BATCH)
+    with _repeatable():
+        kmeans.fit(codes)
+    if (found := len(np.unique(kmeans.labels_))) < n_clusters:
+        print(f"Warning: k-means found only {found} different codes for {n_clusters} clusters: some will be empty.")
     return kmeans.cluster_centers_, kmeans.labels_
+
+
+def gmm_start(codes, n_clusters, seed=None, n_init=8):
+    """A Gaussian mixture with full covariances on the codes: the restart of highest likelihood.
+
+    The mixture is fitted to a random sample of `MANY_CODES` codes where there are more, which is said.
+
+    Args, returns: as for `kmeans_start`; the centres are the components' means, a label is the likeliest component.
+    """
+    sample = codes
+    if len(codes) > MANY_CODES:
+        print(f"The mixture is fitted to a sample of {MANY_CODES} codes.")
+        sample = codes[check_random_state(seed).choice(len(codes), MANY_CODES, replace=False)]
+    mixture = GaussianMixture(n_clusters, n_init=n_init, max_iter=300, random_state=seed)
+    with _repeatable():
+        mixture.fit(sample)
+        labels = np.concatenate([mixture.predict(piece) for piece in pieces(codes, MANY_CODES)])
+    return mixture.means_, labels
+
+
+STARTS = {"kmeans": kmeans_start, "gmm": gmm_start}
+
+
+@contextmanager
+def _repeatable():
+    """One thread, since several would add up in any order, not to the same bits every run; and no warnings of that."""
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield
 
 
 def check_finite(values, what):
@@ -151,7 +182,7 @@ class ClusteringResult:
 
     Attributes:
         labels: final cluster of each sample, int array of shape `(n,)`, values in 0..k-1.
-        start_labels: the same at the k-means start.
+        start_labels: the same at the start, of k-means or the mixture.
         n_iter: batches trained.
         stop_reason: "tol" (fewer than tol of the labels changed in an interval) or "maxiter".
         log: the log's rows, one dict an interval.
@@ -164,35 +195,13 @@ class ClusteringResult:
     log: list = field(default_factory=list)
 
 
-class IndexTrainer(keras.Model):
-    """Lets Keras' `fit` train a compiled `model` on batches of sample indices, which it turns into inputs and targets.
-
-    Args:
-        model: a compiled Keras model.
-        gather: takes an int64 tensor of sample indices, returns the batch's (inputs, targets).
-    """
-
-    def __init__(self, model, gather):
-        super().__init__()
-        self.trained, self.gather = model, gather
-        self.built = True
-        self.compile(optimizer=model.optimizer)
-
-    @property
-    def metrics(self):  # what `fit` resets and reports
-        return self.trained.metrics
-
-    def train_step(self, indices):
-        return self.trained.train_step(self.gather(indices))
-
-
 class _IntervalEnd(keras.callbacks.Callback):
     """At the start and after every interval: predicts Q, logs a row, refreshes P, and stops the training on `tol`."""
 
     def __init__(self, dec, x, y, start_labels, tol, maxiter, log_file):
         super().__init__()
         self.dec, self.x, self.y, self.tol, self.maxiter = dec, x, y, tol, maxiter
-        self.p = tf.Variable(tf.zeros((len(x), dec.n_clusters)), trainable=False)
+        self.p = tf.Variable(tf.zeros((x.shape[0], dec.n_clusters)), trainable=False)
         self.result = ClusteringResult(labels=start_labels, start_labels=start_labels)
         self.log_file = log_file
         self.writer = csv.DictWriter(log_file, ["iter", "acc", "nmi", "ari", *dec.losses.values(), "delta_label"])
@@ -212,7 +221,7 @@ class _IntervalEnd(keras.callbacks.Callback):
 
     def refresh(self, logs):
         """Returns the share of labels that changed since the last refresh."""
-        q = self.dec.soft_labels(self.x)
+        q = predict(self.dec.clusterer, self.x)
         check_finite(q, "the soft assignment")
         self.p.assign(target_distribution(q))
         labels = q.argmax(axis=1)
@@ -257,18 +266,19 @@ class _EveryFiveEpochs(keras.callbacks.Callback):
         save_model(self.dec.model, path, self.dec.attributes)
 
 
-def cluster(dec, x, y=None, *, maxiter, batch_size, tol, update_interval, save_dir):
-    """Runs the clustering phase (DEC paper, section 3.1): k-means start, then KL(P || Q) until `tol` or `maxiter`.
+def cluster(dec, x, y=None, *, maxiter, batch_size, tol, update_interval, save_dir, start="kmeans"):
+    """Runs the clustering phase (DEC paper, section 3.1): the start, then KL(P || Q) until `tol` or `maxiter`.
 
     Args:
         dec: a DEC or IDEC, compiled, its autoencoder pretrained; its model is trained in place.
-        x: samples, float32 array of shape `(n, d)`.
+        x: samples of shape `(n, d)`, as `batches.rows` takes them.
         y: true labels of shape `(n,)`, or None; they score the log's rows and change nothing else.
         maxiter: most batches to train, at least 1.
         batch_size: samples a batch, at least 1; batches go through x in order.
         tol: stop when a smaller share of the labels than this, in [0, 1], changed since the last refresh of P.
         update_interval: batches between two refreshes of P; 0 = one epoch.
         save_dir: existing folder for the log, the model every five epochs, and the final model.
+        start: where the centres come from, "kmeans" (`kmeans_start`) or "gmm" (`gmm_start`).
 
     Returns:
         ClusteringResult.
@@ -280,19 +290,18 @@ def cluster(dec, x, y=None, *, maxiter, batch_size, tol, update_interval, save_d
     epoch = batches_per_epoch(x, batch_size)
     update_interval = update_interval or epoch
 
-    centers, start_labels = kmeans_start(dec.extract_features(x), dec.n_clusters, dec.seed)
+    centers, start_labels = STARTS[start](predict(dec.encoder, x), dec.n_clusters, dec.seed)
     dec.model.get_layer("clustering").set_weights([centers])
 
     with open(save_dir / f"{dec.name.lower()}_log.csv", "w", newline="") as log_file:
         interval_end = _IntervalEnd(dec, x, y, start_labels, tol, maxiter, log_file)
-        result, samples = interval_end.result, tf.constant(x)
+        result = interval_end.result
 
-        def gather(indices):
-            batch = tf.gather(samples, indices)
+        def with_targets(indices, batch):
             return batch, dec.targets(batch, tf.gather(interval_end.p, indices))
 
-        IndexTrainer(dec.model, gather).fit(
-            tf.data.Dataset.range(len(x)).batch(batch_size).repeat(),
+        BatchTrainer(dec.model, with_targets).fit(
+            endless_batches(x, batch_size),
             epochs=-(-maxiter // update_interval),
             steps_per_epoch=update_interval,
             shuffle=False,

@@ -20,11 +20,12 @@ import h5py
 import numpy as np
 import pooch
 import requests
-from scipy.sparse import vstack
+import scipy.sparse
 from sklearn.datasets import fetch_rcv1, load_digits, load_svmlight_file
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 from sklearn.preprocessing import MinMaxScaler, normalize
 
+from batches import PREDICT_BATCH, ScaledRows, pieces
 from files import InputError, whole_file
 
 DATA = Path(__file__).resolve().parent / "data"
@@ -42,6 +43,8 @@ DAMAGED = (
     zlib.error,
     zipfile.BadZipFile,
 )
+ON_DISK = (np.memmap, ScaledRows)
+LARGE_FILE = 2**30  # bytes; a larger .npy stays on disk
 ALIASES = {"reuters": "reuters10k", "reutersidf10k": "reuters10k"}
 
 
@@ -72,7 +75,7 @@ def load_data(name):
         x, y = check_data(x, y)
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
-    print(f"{name}: {len(x)} samples of {x.shape[1]} features")
+    print(f"{name}: {x.shape[0]} samples of {x.shape[1]} features")
     return x, y
 
 
@@ -80,39 +83,59 @@ def check_data(x, y=None):
     """Checks samples and labels, and casts samples as the models need them.
 
     Args:
-        x: samples, numeric, shape `(n, ...)`; what follows the first axis is flattened.
+        x: samples, numeric, an array or np.memmap of shape `(n, ...)`, of which what follows the first axis is
+            flattened; or a SciPy sparse matrix of shape `(n, d)`.
         y: labels of shape `(n,)`, or None.
 
     Returns:
-        x as float32 of shape `(n, d)` (not copied if it is that already), and y.
+        x of shape `(n, d)` as float32 (not copied if it is that already), a CSR matrix if sparse, a memory map as it
+        is; and y.
 
     Raises:
         InputError: if the shape is wrong, x is not numeric, or a value is NaN, infinite or beyond float32.
     """
-    x = np.asarray(x)
+    if scipy.sparse.issparse(x):
+        x = x.tocsr()
+    elif not isinstance(x, ON_DISK):
+        x = np.asarray(x)
     if x.dtype.kind not in "fiub":
         raise InputError(f"x has the type {x.dtype}: it must hold numbers.")
-    if x.ndim < 2 or x.size == 0:
+    if len(x.shape) < 2 or 0 in x.shape:
         raise InputError(f"x has shape {x.shape}: it must be (samples, features), neither of them 0.")
-    with np.errstate(over="ignore"):
-        x = np.ascontiguousarray(x.reshape(len(x), -1), dtype=np.float32)
-    bad = ~np.isfinite(x)
-    if bad.any():
-        row, column = np.argwhere(bad)[0]
-        raise InputError(
-            f"x holds NaN, infinity or a value beyond float32 in {bad.any(axis=1).sum()} of {len(x)} samples, first in "
-            f"row {row}, column {column}: fill or drop them."
-        )
+    if scipy.sparse.issparse(x):
+        x = x.astype(np.float32, copy=False)
+    elif not isinstance(x, ON_DISK):
+        with np.errstate(over="ignore"):
+            x = np.ascontiguousarray(x.reshape(len(x), -1), dtype=np.float32)
+    elif len(x.shape) > 2:
+        x = x.reshape(len(x), -1)
+    _check_finite(x)
     if y is None:
         return x, None
     y = np.asarray(y)
-    if y.shape != (len(x),):
-        raise InputError(f"y has shape {y.shape}: it must have one label for each of the {len(x)} samples.")
+    if y.shape != (x.shape[0],):
+        raise InputError(f"y has shape {y.shape}: it must have one label for each of the {x.shape[0]} samples.")
     if y.dtype.kind not in "fiubUS":
         raise InputError(f"y has the type {y.dtype}: labels must be numbers or text.")
     if y.dtype.kind == "f" and np.isnan(y).any():
         raise InputError("y holds NaN: leave y out, or drop the samples without a label.")
     return x, y
+
+
+def _check_finite(x):
+    """In pieces, since x may be larger than memory."""
+    bad_rows, first = 0, None
+    for i, piece in enumerate(pieces(x)):
+        bad = ~np.isfinite(piece)
+        if bad.any():
+            row, column = np.argwhere(bad)[0]
+            bad_rows += bad.any(axis=1).sum()
+            first = first or (i * PREDICT_BATCH + row, column)
+    if first:
+        raise InputError(
+            f"x holds NaN, infinity or a value beyond float32 in {bad_rows} of {x.shape[0]} samples, first in "
+            f"row {first[0]}, column {first[1]}: fill or drop them."
+        )
 
 
 def _load_file(path):
@@ -151,10 +174,10 @@ def _open(path):
     return {".gz": gzip.open, ".bz2": bz2.open}.get(path.suffix, open)(path, "rb")
 
 
-def _arrays(path):
+def _arrays(path, mmap_mode=None):
     """np.load without unpickling."""
     try:
-        return np.load(path, allow_pickle=False)
+        return np.load(path, allow_pickle=False, mmap_mode=mmap_mode)
     except ValueError as error:
         if "pickle" not in str(error):
             raise
@@ -165,12 +188,16 @@ def _arrays(path):
 
 
 def _npy(paths):
-    return _arrays(paths[0]), None
+    """A large file is not read but mapped: it stays on disk."""
+    large = paths[0].stat().st_size > LARGE_FILE
+    return _arrays(paths[0], mmap_mode="r" if large else None), None
 
 
 def _npz(paths):
-    """x and, if it is there, y; DEC-keras calls them data and label."""
+    """x and, if it is there, y (DEC-keras calls them data and label); or a matrix by scipy.sparse.save_npz."""
     with _arrays(paths[0]) as arrays:
+        if {"format", "indptr"} <= set(arrays):
+            return scipy.sparse.load_npz(paths[0]), arrays.get("y")
         names = {"x": "x", "y": "y"} if "x" in arrays else {"x": "data", "y": "label"}
         if names["x"] not in arrays:
             raise InputError(f"{paths[0]} holds {list(arrays)}: it must hold an array x, and y if there are labels.")
@@ -231,7 +258,7 @@ def _usps_libsvm(paths):
     for path in paths:
         with _open(path) as file:
             parts.append(load_svmlight_file(file, n_features=256, dtype=np.float32))
-    x = vstack([x for x, _ in parts]).toarray()
+    x = scipy.sparse.vstack([x for x, _ in parts]).toarray()
     return (x + 1) / 2, np.concatenate([y for _, y in parts]).astype(np.int64) - 1
 
 

@@ -54,6 +54,7 @@ class Settings:
         pretrain_schedule: of end-to-end pretraining's learning rate, see `autoencoder.pretrain`.
         pretrain_epochs: of end-to-end pretraining, or of layerwise pretraining's fine-tuning (a layer takes half as
             many); None stands for the paper's 100,000 batches.
+        start: of the clustering phase: "kmeans", or "gmm" (see `clustering.STARTS`).
         optimizer: of the clustering phase.
         update_interval: batches between two refreshes of the target distribution P; 0 = one epoch.
     """
@@ -65,6 +66,7 @@ class Settings:
     pretrain_optimizer: dict = field(default_factory=lambda: ADAM)
     pretrain_schedule: str = "constant"
     pretrain_epochs: int | None = 200
+    start: str = "kmeans"
     optimizer: dict = field(default_factory=lambda: sgd(0.01, 0.9))
     update_interval: int = 0
 
@@ -100,6 +102,7 @@ def _fast():
         pretrain_optimizer={"class_name": "Adam", "config": {"learning_rate": 0.001}},
         pretrain_schedule="cosine",
         pretrain_epochs=40,
+        start="gmm",
     )
     return PROTOCOLS["dec-keras"] | {"mnist": mnist, "fmnist": mnist}
 

@@ -94,10 +94,10 @@ def test_a_layer_is_denoised_as_the_paper_says(dec, blobs):
     last = autoencoder_module._denoiser(dec, 2)
     assert [type(layer).__name__ for layer in last.layers[1:]] == ["Dropout", "Dense", "Dense"]
     before = {layer.name: layer.get_weights() for layer in dec.autoencoder.layers}
-    codes = autoencoder_module._codes(dec, 1, x)
+    below = autoencoder_module._below(dec, 1)
     relu = np.maximum(x @ before["encoder_0"][0] + before["encoder_0"][1], 0)
-    np.testing.assert_allclose(codes, relu, atol=1e-6)
-    autoencoder_module._reconstruct(denoiser, codes, keras.optimizers.SGD(0.1), 2, 20, [])
+    np.testing.assert_allclose(below(x), relu, atol=1e-6)
+    autoencoder_module._reconstruct(denoiser, x, keras.optimizers.SGD(0.1), 2, 20, [], below)
     changed = {
         layer.name
         for layer in dec.autoencoder.layers

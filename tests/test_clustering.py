@@ -8,11 +8,14 @@ import pytest
 import tensorflow as tf
 from conftest import DIMS
 from sklearn.cluster import KMeans
+from sklearn.datasets import make_blobs
+from sklearn.mixture import GaussianMixture
 
 import clustering
-from clustering import ClusteringLayer, kmeans_start, soft_assign, target_distribution
+from clustering import ClusteringLayer, gmm_start, kmeans_start, soft_assign, target_distribution
 from DEC import DEC
 from files import InputError
+from metrics import acc
 
 
 def numpy_q(z, mu, alpha):
@@ -119,6 +122,38 @@ def test_kmeans_start_is_the_best_of_20_restarts_and_repeatable():
 def test_fewer_different_codes_than_clusters_are_told_once(capsys):
     kmeans_start(np.repeat(np.eye(3, dtype="float32"), 10, axis=0), 5, seed=0)
     assert "only 3 different codes for 5 clusters" in capsys.readouterr().out
+
+
+def test_past_a_number_of_codes_the_starts_take_less_and_say_so(capsys, monkeypatch):
+    monkeypatch.setattr("clustering.MANY_CODES", 300)
+    codes, y = make_blobs(1000, n_features=3, centers=4, cluster_std=0.3, random_state=0)
+    for start, told in ((kmeans_start, "k-means in mini-batches"), (gmm_start, "a sample of 300 codes")):
+        centers, labels = start(codes, 4, seed=1)
+        again, _ = start(codes, 4, seed=1)
+        np.testing.assert_array_equal(centers, again)
+        assert centers.shape == (4, 3)
+        assert acc(y, labels) > 0.99
+        assert told in capsys.readouterr().out
+        start(codes[:300], 4, seed=1)
+        assert told not in capsys.readouterr().out
+
+
+def test_gmm_start_tells_stretched_clusters_apart_where_kmeans_cuts_them():
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], 500)
+    codes = rng.normal(size=(1000, 2)) * [10, 0.2] + np.c_[np.zeros(1000), 3 * y]
+    centers, labels = gmm_start(codes, 2, seed=0)
+    assert acc(y, labels) > 0.99 > 0.7 > acc(y, kmeans_start(codes, 2, seed=0)[1])
+    np.testing.assert_allclose(np.sort(centers[:, 1]), [0, 3], atol=0.1)
+
+
+def test_gmm_start_is_the_likeliest_of_its_restarts():
+    codes = np.random.default_rng(0).normal(size=(300, 2))
+    centers, _ = gmm_start(codes, 12, seed=3)
+    mixture = GaussianMixture(12, n_init=8, max_iter=300, random_state=3).fit(codes)
+    np.testing.assert_allclose(centers, mixture.means_, atol=1e-6)
+    one = GaussianMixture(12, n_init=1, max_iter=300, random_state=3).fit(codes)
+    assert np.abs(one.means_ - mixture.means_).max() > 0.01
 
 
 def seed_loop(dec, x, start, iterations, batch_size, update_interval):

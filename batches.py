@@ -1,0 +1,107 @@
+"""How both phases get at x: an array, a file larger than memory, or a sparse matrix, a batch of dense rows at a time.
+
+x stays where it is and is held once. NumPy or SciPy take a batch's rows out of it, read ahead of the training step; for
+an array that costs as much as TensorFlow's own gather, which would need a second copy of it.
+"""
+
+import zlib
+from functools import partial
+
+import keras
+import numpy as np
+import scipy.sparse
+import tensorflow as tf
+
+PREDICT_BATCH = 4096  # samples; Keras' default of 32 makes a refresh of P several times slower
+
+
+def batches_per_epoch(x, batch_size):
+    """Batches that hold every row of x once, the last one partial where batch_size does not divide them."""
+    return -(-x.shape[0] // batch_size)
+
+
+def rows(x, index):
+    """Rows of x as a float32 array of shape `(m, d)`.
+
+    Args:
+        x: array, memory map, ScaledRows or CSR matrix of shape `(n, d)`.
+        index: slice, or int array of shape `(m,)`.
+    """
+    part = x[index]
+    return np.ascontiguousarray(part.toarray() if scipy.sparse.issparse(part) else part, dtype=np.float32)
+
+
+class ScaledRows:
+    """A memory-mapped x times `scale`: multiplied as rows are read, since the whole may be larger than memory."""
+
+    def __init__(self, x, scale):
+        self.x, self.scale, self.shape, self.dtype = x, np.float32(scale), x.shape, np.dtype(np.float32)
+
+    def __getitem__(self, index):
+        return self.x[index] * self.scale
+
+
+def pieces(x, size=PREDICT_BATCH):
+    """Yields all rows of x in order, `size` at a time, as `rows` gives them."""
+    for start in range(0, x.shape[0], size):
+        yield rows(x, slice(start, start + size))
+
+
+def predict(model, x):
+    """`model.predict(x)` for any x of `pieces` and a model with one output, without Keras' copy of x."""
+    return np.concatenate([model.predict_on_batch(piece) for piece in pieces(x)])
+
+
+def checksum(x):
+    """CRC-32 of x's rows."""
+    crc = 0
+    for piece in pieces(x):
+        crc = zlib.crc32(piece, crc)
+    return crc
+
+
+def endless_batches(x, batch_size, shuffle=False):
+    """An endless tf.data.Dataset of (indices, rows): int64 of shape `(m,)` and float32 of shape `(m, d)`.
+
+    Args:
+        x: as for `rows`.
+        batch_size: samples a batch; the last of an epoch is smaller where batch_size does not divide them.
+        shuffle: in a new order every epoch, by TensorFlow's global seed. By indices, since Keras 3's own shuffling of
+            arrays repeats one order in every epoch once a seed is set.
+    """
+
+    def read(indices):
+        batch = tf.numpy_function(partial(rows, x), [indices], tf.float32)
+        batch.set_shape((None, x.shape[1]))
+        return indices, batch
+
+    indices = tf.data.Dataset.range(x.shape[0])
+    if shuffle:
+        indices = indices.shuffle(x.shape[0])
+    return indices.batch(batch_size).repeat().map(read).prefetch(4)
+
+
+class BatchTrainer(keras.Model):
+    """Lets Keras' `fit` train a compiled `model` on `endless_batches`, in a step compiled by XLA.
+
+    XLA fuses what lies between the matrix products (activations, losses, the optimizer): a step of the paper's network
+    takes about 0.75 of the time. Keras' own choice ("auto") leaves it off on a CPU; on a GPU it stands.
+
+    Args:
+        model: a compiled Keras model.
+        prepare: takes a batch's (indices, rows), returns its (inputs, targets).
+    """
+
+    def __init__(self, model, prepare):
+        super().__init__()
+        self.trained, self.prepare = model, prepare
+        self.built = True
+        on_gpu = bool(tf.config.list_physical_devices("GPU"))
+        self.compile(optimizer=model.optimizer, jit_compile="auto" if on_gpu else True)
+
+    @property
+    def metrics(self):  # what `fit` resets and reports
+        return self.trained.metrics
+
+    def train_step(self, batch):
+        return self.trained.train_step(self.prepare(*batch))

@@ -1,0 +1,122 @@
+import keras
+import numpy as np
+import pytest
+import scipy.sparse
+from conftest import DIMS
+
+from batches import ScaledRows, checksum, endless_batches, pieces, predict, rows
+from cli import scaled
+from datasets import load_data
+from DEC import DEC
+from files import InputError
+from IDEC import IDEC
+
+
+@pytest.fixture
+def forms(blobs, tmp_path):
+    """The same x as an array, a memory map and a CSR matrix."""
+    x, _ = blobs
+    np.save(tmp_path / "x.npy", x)
+    return {"array": x, "memmap": np.load(tmp_path / "x.npy", mmap_mode="r"), "csr": scipy.sparse.csr_matrix(x)}
+
+
+def test_rows_and_pieces_of_every_form_are_dense_float32(forms):
+    x = forms["array"]
+    for form in [*forms.values(), x.astype(np.float64), scipy.sparse.csr_array(x)]:
+        for index in (slice(3, 9), np.array([5, 0, 5])):
+            part = rows(form, index)
+            assert part.dtype == np.float32
+            assert part.flags.c_contiguous
+            np.testing.assert_array_equal(part, x[index])
+        sizes = [len(piece) for piece in pieces(form, 30)]
+        assert sizes == [30, 30, 30, 10]
+        np.testing.assert_array_equal(np.concatenate(list(pieces(form, 30))), x)
+        assert checksum(form) == checksum(x) != checksum(x[::-1])
+
+
+def test_batches_come_with_their_indices_in_order_or_shuffled_anew_every_epoch(forms):
+    keras.utils.set_random_seed(0)
+    for form in forms.values():
+        orders = {}
+        for shuffle in (False, True):
+            seen = []
+            for indices, batch in endless_batches(form, 40, shuffle).take(6):  # two epochs
+                np.testing.assert_array_equal(batch, forms["array"][indices])
+                seen.append(indices.numpy())
+            assert [len(indices) for indices in seen] == [40, 40, 20] * 2
+            orders[shuffle] = np.concatenate(seen).reshape(2, 100)
+        np.testing.assert_array_equal(orders[False], [np.arange(100)] * 2)
+        np.testing.assert_array_equal(np.sort(orders[True]), orders[False])
+        assert (orders[True][0] != orders[True][1]).any()
+
+
+@pytest.mark.parametrize("method", [DEC, IDEC])
+def test_every_form_of_x_trains_to_the_same_bits(forms, method, tmp_path):
+    results = []
+    for form in forms.values():
+        keras.utils.set_random_seed(3)
+        dec = method(DIMS, 3, seed=3)
+        dec.pretrain(form, epochs=3, batch_size=30, save_dir=tmp_path)
+        dec.fit(form, maxiter=9, batch_size=30, update_interval=3, tol=0, save_dir=tmp_path)
+        results.append([*dec.model.get_weights(), dec.predict(form), dec.extract_features(form)])
+    for others in results[1:]:
+        for a, b in zip(results[0], others, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_layerwise_pretraining_takes_every_form(forms, tmp_path):
+    results = []
+    for form in forms.values():
+        keras.utils.set_random_seed(3)
+        dec = DEC(DIMS, 3, seed=3)
+        dec.pretrain_layerwise(form, epochs=2, batch_size=30, save_dir=tmp_path)
+        results.append(dec.autoencoder.get_weights())
+    for others in results[1:]:
+        for a, b in zip(results[0], others, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_predict_equals_keras_predict(dec, blobs):
+    x, _ = blobs
+    np.testing.assert_allclose(predict(dec.encoder, x), dec.encoder.predict(x, verbose=0), rtol=1e-5, atol=1e-6)
+
+
+def test_every_form_is_scaled(forms):
+    for scale in (2.5, None):
+        expected, by = scaled(forms["array"], scale)
+        for form in forms.values():
+            x, factor = scaled(form, scale)
+            assert factor == pytest.approx(by)
+            np.testing.assert_allclose(rows(x, slice(0, 100)), expected, rtol=1e-6)
+    assert isinstance(scaled(forms["memmap"], 2.5)[0], ScaledRows)
+
+
+def test_a_bad_value_is_found_in_every_form(blobs, tmp_path, dec):
+    x, _ = blobs
+    x[70, 4] = np.inf
+    np.save(tmp_path / "x.npy", x)
+    for form in (x, np.load(tmp_path / "x.npy", mmap_mode="r"), scipy.sparse.csr_matrix(x)):
+        with pytest.raises(InputError, match=r"in 1 of 100 samples, first in row 70, column 4"):
+            dec.predict(form)
+
+
+def test_a_sparse_file_and_a_large_one_are_loaded_as_such(forms, tmp_path, monkeypatch):
+    scipy.sparse.save_npz(tmp_path / "x.npz", forms["csr"])
+    x, y = load_data(str(tmp_path / "x.npz"))
+    assert scipy.sparse.issparse(x)
+    assert y is None
+    np.testing.assert_array_equal(x.toarray(), forms["array"])
+    assert not isinstance(load_data(str(tmp_path / "x.npy"))[0], np.memmap)
+    monkeypatch.setattr("datasets.LARGE_FILE", 1000)
+    x, y = load_data(str(tmp_path / "x.npy"))
+    assert isinstance(x, np.memmap)
+    assert y is None
+    np.testing.assert_array_equal(x, forms["array"])
+
+
+def test_a_mapped_file_of_images_is_flattened(tmp_path, monkeypatch):
+    np.save(tmp_path / "x.npy", np.arange(60, dtype=np.uint8).reshape(5, 3, 4))
+    monkeypatch.setattr("datasets.LARGE_FILE", 10)
+    x, _ = load_data(str(tmp_path / "x.npy"))
+    assert x.shape == (5, 12)
+    assert isinstance(x, np.memmap)
