@@ -62,7 +62,7 @@ class DEC:
     ):
         """Pretrains the autoencoder end to end; see `autoencoder.pretrain`, which has the same arguments.
 
-        Writes `pretrain_log.csv` and `ae_weights.h5` to `save_dir`, which is made if need be.
+        Writes `pretrain_log.csv` and `ae_weights.h5` to `save_dir`, which is made if need be; None: writes nothing.
         """
         x, y = self._check(x, y)
         if schedule not in SCHEDULES:
@@ -73,7 +73,7 @@ class DEC:
             "batch_size": _batch_size(batch_size, x),
             "schedule": schedule,
         }
-        pretrain(self, x, y, save_dir=writable_folder(save_dir), **options)
+        pretrain(self, x, y, save_dir=save_dir and writable_folder(save_dir), **options)
 
     def pretrain_layerwise(self, x, y=None, epochs=None, batch_size=256, save_dir="results/temp"):
         """Pretrains the autoencoder as the paper does; see `autoencoder.pretrain_layerwise`, with the same arguments.
@@ -99,8 +99,8 @@ class DEC:
         """Runs the clustering phase on the pretrained encoder; see `clustering.cluster`, which has the same arguments.
 
         Writes `dec_log.csv`, `DEC_model_<batches>.h5` every five epochs and `DEC_model_final.h5` to `save_dir`, which
-        is made if need be. Calls `compile()` unless that was done; another `fit` goes on with that optimizer's state,
-        so compile anew to start afresh.
+        is made if need be; None: writes nothing. Calls `compile()` unless that was done; another `fit` goes on with
+        that optimizer's state, so compile anew to start afresh.
 
         Returns:
             cluster of each sample, int array of shape `(n,)`, values in 0..n_clusters-1.
@@ -116,7 +116,7 @@ class DEC:
         }
         if not self.model.compiled:
             self.compile()
-        self.result = clustering.cluster(self, x, y, save_dir=writable_folder(save_dir), **ranges)
+        self.result = clustering.cluster(self, x, y, save_dir=save_dir and writable_folder(save_dir), **ranges)
         return self.result.labels
 
     def predict(self, x):
