@@ -26,7 +26,7 @@ class DEC:
     Args:
         dims: units of each encoder layer, the input's first and the code's last; the paper's are
             [d, 500, 500, 2000, 10].
-        n_clusters: number of clusters k, at least 2. Default 10.
+        n_clusters: number of clusters k, at least 1 (which is all samples). Default 10.
         alpha: degrees of freedom of Student's t distribution, > 0. Default 1, as in the paper.
         init: initializer of the autoencoder's kernels. Default "glorot_uniform".
         seed: of the k-means restarts, an int, or None for NumPy's global state. Weights and batches follow
@@ -46,7 +46,7 @@ class DEC:
     losses: ClassVar = {"loss": "loss"}  # Keras' name of each loss, and its column in dec_log.csv
 
     def __init__(self, dims, n_clusters=10, alpha=1.0, init="glorot_uniform", seed=None):
-        self.n_clusters = check_whole("n_clusters", n_clusters, at_least=2)
+        self.n_clusters = check_whole("n_clusters", n_clusters, at_least=1)
         self.seed = seed if seed is None else check_whole("seed", seed, at_least=0, at_most=MAX_SEED)
         self.alpha = alpha
         self.autoencoder, self.encoder = autoencoder(dims, init=init)
