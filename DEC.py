@@ -27,7 +27,7 @@ class DEC:
     Args:
         dims: units of each encoder layer, the input's first and the code's last; the paper's are
             [d, 500, 500, 2000, 10].
-        n_clusters: number of clusters k, at least 2. Default 10.
+        n_clusters: number of clusters k, at least 1 (which is all samples). Default 10.
         alpha: degrees of freedom of Student's t distribution, > 0. Default 1, as in the paper.
         init: initializer of the autoencoder's kernels. Default "glorot_uniform".
         seed: of the k-means or mixture restarts, an int, or None for NumPy's global state. Weights and batches follow
@@ -47,7 +47,7 @@ class DEC:
     losses: ClassVar = {"loss": "loss"}  # Keras' name of each loss, and its column in dec_log.csv
 
     def __init__(self, dims, n_clusters=10, alpha=1.0, init="glorot_uniform", seed=None):
-        self.n_clusters = check_whole("n_clusters", n_clusters, at_least=2)
+        self.n_clusters = check_whole("n_clusters", n_clusters, at_least=1)
         self.seed = seed if seed is None else check_whole("seed", seed, at_least=0, at_most=MAX_SEED)
         self.alpha = alpha
         self.autoencoder, self.encoder = autoencoder(dims, init=init)
@@ -63,7 +63,7 @@ class DEC:
     ):
         """Pretrains the autoencoder end to end; see `autoencoder.pretrain`, which has the same arguments.
 
-        Writes `pretrain_log.csv` and `ae_weights.h5` to `save_dir`, which is made if need be.
+        Writes `pretrain_log.csv` and `ae_weights.h5` to `save_dir`, which is made if need be; None: writes nothing.
         """
         x, y = self._check(x, y)
         if schedule not in SCHEDULES:
@@ -74,7 +74,7 @@ class DEC:
             "batch_size": _batch_size(batch_size, x),
             "schedule": schedule,
         }
-        pretrain(self, x, y, save_dir=writable_folder(save_dir), **options)
+        pretrain(self, x, y, save_dir=save_dir and writable_folder(save_dir), **options)
 
     def pretrain_layerwise(self, x, y=None, epochs=None, batch_size=256, save_dir="results/temp"):
         """Pretrains the autoencoder as the paper does; see `autoencoder.pretrain_layerwise`, with the same arguments.
@@ -110,15 +110,14 @@ class DEC:
         """Runs the clustering phase on the pretrained encoder; see `clustering.cluster`, which has the same arguments.
 
         Writes `dec_log.csv`, `DEC_model_<batches>.h5` every five epochs and `DEC_model_final.h5` to `save_dir`, which
-        is made if need be. Calls `compile()` unless that was done; another `fit` goes on with that optimizer's state,
-        so compile anew to start afresh.
+        is made if need be; None: writes nothing. Calls `compile()` unless that was done; another `fit` goes on with
+        that optimizer's state, so compile anew to start afresh.
 
         Returns:
             cluster of each sample, int array of shape `(n,)`, values in 0..n_clusters-1.
         """
         x, y = self._check(x, y)
-        if start not in clustering.STARTS:
-            raise InputError(f"start is {start!r}: choose from {', '.join(clustering.STARTS)}.")
+        clustering.check_start(start)
         if x.shape[0] < self.n_clusters:
             raise InputError(f"There are {x.shape[0]} samples for {self.n_clusters} clusters: ask for fewer clusters.")
         ranges = {
@@ -129,7 +128,8 @@ class DEC:
         }
         if not self.model.compiled:
             self.compile()
-        self.result = clustering.cluster(self, x, y, save_dir=writable_folder(save_dir), start=start, **ranges)
+        save_dir = save_dir and writable_folder(save_dir)
+        self.result = clustering.cluster(self, x, y, save_dir=save_dir, start=start, **ranges)
         return self.result.labels
 
     def predict(self, x):

@@ -63,21 +63,22 @@ def pretrain(dec, x, y=None, *, optimizer, epochs, batch_size, save_dir, schedul
         optimizer: a Keras optimizer.
         epochs: passes over x, at least 1.
         batch_size: samples a batch, at least 1; shuffled every epoch.
-        save_dir: existing folder for the two files.
+        save_dir: existing folder for the two files; None: they are not written.
         schedule: of the learning rate: "constant" as the optimizer has it, or "cosine": up to that in the first 5 % of
             the batches, then down to 0 along a cosine.
 
     Raises:
         FloatingPointError: if the training diverges; no weights are then written.
     """
-    save_dir = Path(save_dir)
+    save_dir = save_dir and Path(save_dir)
     if schedule == "cosine":
         optimizer.learning_rate = _cosine(float(optimizer.learning_rate), epochs * batches_per_epoch(x, batch_size))
-    callbacks = [_LossLog(save_dir / "pretrain_log.csv")]
+    callbacks = [_LossLog(save_dir / "pretrain_log.csv")] if save_dir else []
     if y is not None:
         callbacks.insert(0, _ScoreCodes(dec, x, y, every=max(1, epochs // 10)))  # before the log, which has its scores
     _reconstruct(dec.autoencoder, x, optimizer, epochs, batch_size, callbacks)
-    save_model(dec.autoencoder, save_dir / "ae_weights.h5", dec.attributes)
+    if save_dir:
+        save_model(dec.autoencoder, save_dir / "ae_weights.h5", dec.attributes)
 
 
 def pretrain_layerwise(dec, x, y=None, *, epochs=None, batch_size, save_dir):

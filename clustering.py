@@ -6,6 +6,7 @@ gathered in the data pipeline it would be stale, since the pipeline reads ahead.
 """
 
 import csv
+import os
 import sys
 import warnings
 from contextlib import contextmanager
@@ -159,6 +160,12 @@ def gmm_start(codes, n_clusters, seed=None, n_init=8):
 STARTS = {"kmeans": kmeans_start, "gmm": gmm_start}
 
 
+def check_start(start):
+    """Raises InputError unless `start` names one of `STARTS`."""
+    if start not in STARTS:
+        raise InputError(f"start is {start!r}: choose from {', '.join(STARTS)}.")
+
+
 @contextmanager
 def _repeatable():
     """One thread, since several would add up in any order, not to the same bits every run; and no warnings of that."""
@@ -262,8 +269,9 @@ class _EveryFiveEpochs(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def save(self):
-        path = self.save_dir / f"{self.dec.name}_model_{self.result.n_iter}.h5"
-        save_model(self.dec.model, path, self.dec.attributes)
+        if self.save_dir:
+            path = self.save_dir / f"{self.dec.name}_model_{self.result.n_iter}.h5"
+            save_model(self.dec.model, path, self.dec.attributes)
 
 
 def cluster(dec, x, y=None, *, maxiter, batch_size, tol, update_interval, save_dir, start="kmeans"):
@@ -277,7 +285,7 @@ def cluster(dec, x, y=None, *, maxiter, batch_size, tol, update_interval, save_d
         batch_size: samples a batch, at least 1; batches go through x in order.
         tol: stop when a smaller share of the labels than this, in [0, 1], changed since the last refresh of P.
         update_interval: batches between two refreshes of P; 0 = one epoch.
-        save_dir: existing folder for the log, the model every five epochs, and the final model.
+        save_dir: existing folder for the log, the model every five epochs, and the final model; None: writes nothing.
         start: where the centres come from, "kmeans" (`kmeans_start`) or "gmm" (`gmm_start`).
 
     Returns:
@@ -286,14 +294,14 @@ def cluster(dec, x, y=None, *, maxiter, batch_size, tol, update_interval, save_d
     Raises:
         FloatingPointError: if the training diverges; the last good intermediate model stays in `save_dir`.
     """
-    save_dir = Path(save_dir)
+    save_dir = save_dir and Path(save_dir)
     epoch = batches_per_epoch(x, batch_size)
     update_interval = update_interval or epoch
 
     centers, start_labels = STARTS[start](predict(dec.encoder, x), dec.n_clusters, dec.seed)
     dec.model.get_layer("clustering").set_weights([centers])
 
-    with open(save_dir / f"{dec.name.lower()}_log.csv", "w", newline="") as log_file:
+    with open(save_dir / f"{dec.name.lower()}_log.csv" if save_dir else os.devnull, "w", newline="") as log_file:
         interval_end = _IntervalEnd(dec, x, y, start_labels, tol, maxiter, log_file)
         result = interval_end.result
 
@@ -308,5 +316,6 @@ def cluster(dec, x, y=None, *, maxiter, batch_size, tol, update_interval, save_d
             callbacks=[interval_end, _EveryFiveEpochs(dec, save_dir, 5 * epoch, maxiter, result)],
             verbose=1 if sys.stdout.isatty() else 0,
         )
-    save_model(dec.model, save_dir / f"{dec.name}_model_final.h5", dec.attributes)
+    if save_dir:
+        save_model(dec.model, save_dir / f"{dec.name}_model_final.h5", dec.attributes)
     return result

@@ -122,7 +122,7 @@ def test_fit_tells_arguments_out_of_range(dec, blobs, tmp_path, arguments, messa
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize("n_clusters", [1, 0, 2.5, None])
+@pytest.mark.parametrize("n_clusters", [0, -1, 2.5, None])
 def test_bad_numbers_of_clusters_are_told(n_clusters):
     with pytest.raises(InputError, match="n_clusters"):
         DEC([6, 3], n_clusters)

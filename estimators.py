@@ -1,0 +1,294 @@
+"""DEC and IDEC as scikit-learn estimators, for Pipeline, GridSearchCV, pandas and pickle.
+
+labels = DECClustering(n_clusters=10, random_state=0).fit_predict(X)
+z = IDECClustering(n_clusters=10, random_state=0).fit_transform(X)
+"""
+
+import copy
+import io
+import random
+import warnings
+from contextlib import contextmanager, nullcontext, redirect_stdout
+from numbers import Integral
+from typing import ClassVar
+
+import keras
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import silhouette_score
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from clustering import check_start
+from DEC import DEC
+from files import check_share, check_whole, load_weights
+from IDEC import IDEC
+from settings import BATCH_SIZE, CODE_DIMS, MAX_SEED, MAXITER, TOL, get_settings
+
+SCORE_SAMPLES = 2000  # the silhouette looks at every pair of them
+
+
+class DECClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
+    """Deep Embedded Clustering (Xie et al., ICML 2016): an autoencoder's code and its clusters, learned together.
+
+    Pretrains the autoencoder, starts from k-means on its codes, and trains until `tol` or `maxiter`. X is taken as it
+    is: scale it to about [0, 1] first, say by `MinMaxScaler` in a Pipeline. The defaults are the command line's for
+    data of your own (protocol dec-keras, row "other" of `settings`), and so is the result for the same seed.
+
+    Args:
+        n_clusters: number of clusters k, at least 1. Default 10.
+        dims: units of each encoder layer behind the input, the code's last. Default (500, 500, 2000, 10).
+        pretrain_epochs: epochs of pretraining. Default 200.
+        pretrain_optimizer: a Keras optimizer, its name, or its serialised form. Default None: Adam(0.001).
+        ae_weights: `.h5` file of a pretrained autoencoder of these dims, on X scaled alike, which takes the place of
+            pretraining; a fit with `save_dir` leaves one there, ae_weights.h5. Default None.
+        optimizer: of the clustering phase, as pretrain_optimizer. Default None: SGD(0.01, momentum 0.9).
+        batch_size: samples a batch, in both phases. Default 256.
+        maxiter: most batches of the clustering phase. Default 20,000.
+        tol: stop when a smaller share of the labels than this changed since the last refresh of P. Default 0.001.
+        update_interval: batches between two refreshes of P; 0: one epoch. Default 140.
+        save_dir: folder for the logs and models of `DEC.pretrain` and `DEC.fit`. Default None: nothing is written.
+        start: where the centres start, "kmeans" or "gmm", a Gaussian mixture. Default "kmeans".
+        random_state: int, RandomState or None, of weights, batches and k-means. The same int gives the same result on
+            one machine (on a GPU only after `tf.config.experimental.enable_op_determinism()`). A fit leaves Python's
+            and NumPy's global random states as they were, but seeds TensorFlow's. Default None.
+        verbose: 1 prints the rows of both phases' logs. Default 0.
+
+    Attributes:
+        labels_: cluster of each sample, int array of shape `(n,)`, values in 0..n_clusters-1.
+        embedding_: codes z of the samples, float32 array of shape `(n, dims[-1])`.
+        cluster_centers_: centres in the space of the codes, float32 array of shape `(n_clusters, dims[-1])`.
+        n_iter_: batches of the clustering phase.
+        stop_reason_: "tol" or "maxiter".
+        history_: rows of the clustering phase's log, one dict a refresh of P: iter, loss, delta_label.
+        n_features_in_, feature_names_in_: features of X, and their names if all are strings.
+
+    Raises:
+        files.InputError: (a ValueError) if an argument is out of range, in `fit`.
+    """
+
+    _method: ClassVar = DEC
+    _settings: ClassVar = get_settings("other", method="DEC")
+
+    def __init__(
+        self,
+        n_clusters=10,
+        *,
+        dims=CODE_DIMS,
+        pretrain_epochs=_settings.pretrain_epochs,
+        pretrain_optimizer=None,
+        ae_weights=None,
+        optimizer=None,
+        batch_size=BATCH_SIZE,
+        maxiter=MAXITER,
+        tol=TOL,
+        update_interval=_settings.update_interval,
+        start="kmeans",
+        save_dir=None,
+        random_state=None,
+        verbose=0,
+    ):
+        self.n_clusters = n_clusters
+        self.dims = dims
+        self.pretrain_epochs = pretrain_epochs
+        self.pretrain_optimizer = pretrain_optimizer
+        self.ae_weights = ae_weights
+        self.optimizer = optimizer
+        self.batch_size = batch_size
+        self.maxiter = maxiter
+        self.tol = tol
+        self.update_interval = update_interval
+        self.start = start
+        self.save_dir = save_dir
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X, y=None):
+        """Pretrains and clusters.
+
+        Args:
+            X: samples of shape `(n, d)`, n at least n_clusters: array, DataFrame or sparse; computed with as float32.
+            y: ignored.
+
+        Returns:
+            self.
+
+        Raises:
+            ValueError: if X is unfit, or an argument is out of range.
+            FloatingPointError: if the training diverges.
+        """
+        X = self._validated(X, reset=True)
+        self._check_clustering_phase()  # now, not after minutes of pretraining
+        seed = _seed(self.random_state)
+        with _seeded(seed), nullcontext() if self.verbose else redirect_stdout(io.StringIO()):
+            dec = self._method([X.shape[1], *self.dims], self.n_clusters, init=self._settings.init, seed=seed)
+            dec.compile(self._own(self.optimizer, "optimizer"), **self._compile_options())
+            self._pretrain(dec, X)
+            ranges = {name: getattr(self, name) for name in ("maxiter", "batch_size", "tol", "update_interval")}
+            dec.fit(X, save_dir=self.save_dir, start=self.start, **ranges)
+        self._dec = dec
+        self.labels_ = dec.result.labels
+        self.embedding_ = dec.extract_features(X)
+        self.cluster_centers_ = dec.model.get_layer("clustering").get_weights()[0]
+        self.n_iter_, self.stop_reason_, self.history_ = dec.result.n_iter, dec.result.stop_reason, dec.result.log
+        if (found := len(np.unique(self.labels_))) < self.n_clusters:
+            what = f"Only {found} of {self.n_clusters} clusters hold samples: ask for fewer, or pretrain longer."
+            warnings.warn(what, ConvergenceWarning, stacklevel=2)
+        return self
+
+    def predict(self, X):
+        """Clusters of samples, new ones too: int array of shape `(n,)` for X of shape `(n, d)`."""
+        return self._fitted().predict(self._validated(X, reset=False))
+
+    def transform(self, X):
+        """Codes z: float32 array of shape `(n, dims[-1])`, or a DataFrame after `set_output(transform="pandas")`."""
+        return self._fitted().extract_features(self._validated(X, reset=False))
+
+    def score(self, X, y=None):
+        """Mean silhouette of the predicted clusters of X, in the space of X: in [-1, 1], higher is better.
+
+        In the space of X, which is the same for every model, so that GridSearchCV may compare numbers of clusters by
+        it. In the space of the codes, which each model learns by itself, the clustering phase's own pull counts as
+        merit, and few clusters win: on digits the silhouette of the codes is 0.71 for 2 clusters and 0.61 for 10, that
+        of X 0.11 and 0.18; KL(P || Q) grows with the number of clusters as well. At most 2,000 samples are looked at,
+        always the same ones. A single cluster, or one for each sample, has no silhouette and scores -1.
+
+        Args:
+            X: samples of shape `(n, d)`.
+            y: ignored.
+        """
+        dec, X = self._fitted(), self._validated(X, reset=False)
+        X = X[np.random.RandomState(0).permutation(X.shape[0])[:SCORE_SAMPLES]]
+        labels = dec.predict(X)
+        return float(silhouette_score(X, labels)) if 1 < len(np.unique(labels)) < len(labels) else -1.0
+
+    def _own(self, optimizer, name):
+        """A copy, since training changes it: of `optimizer`, or of the settings' one of that name."""
+        return copy.deepcopy(optimizer or getattr(self._settings, name))
+
+    def _compile_options(self):
+        return {}
+
+    def _check_clustering_phase(self):
+        check_whole("maxiter", self.maxiter, at_least=1)
+        check_whole("update_interval", self.update_interval, at_least=0)
+        check_share("tol", self.tol)
+        check_start(self.start)
+
+    def _pretrain(self, dec, X):
+        if self.ae_weights is None:
+            optimizer = self._own(self.pretrain_optimizer, "pretrain_optimizer")
+            options = {"epochs": self.pretrain_epochs, "batch_size": self.batch_size, "save_dir": self.save_dir}
+            dec.pretrain(X, optimizer=optimizer, **options)
+        else:
+            load_weights(dec.autoencoder, self.ae_weights)
+
+    def _fitted(self):
+        check_is_fitted(self)
+        return self._dec
+
+    def _validated(self, X, reset):
+        """X as a float32 array or CSR matrix; with `reset` its features are learned, else compared."""
+        return validate_data(self, X, reset=reset, accept_sparse="csr", dtype=np.float32)
+
+    @property
+    def _n_features_out(self):
+        return self.embedding_.shape[1]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+    def __getstate__(self):
+        """Keras models do not pickle together: their dims and weights stand for them."""
+        state = dict(super().__getstate__())
+        if dec := state.pop("_dec", None):
+            state["_model"] = {"dims": dec.dims, "n_clusters": dec.n_clusters, "weights": dec.clusterer.get_weights()}
+        return state
+
+    def __setstate__(self, state):
+        model = state.pop("_model", None)
+        super().__setstate__(state)
+        if model:
+            self._dec = self._method(model["dims"], model["n_clusters"])
+            self._dec.clusterer.set_weights(model["weights"])
+
+
+class IDECClustering(DECClustering):
+    """Improved Deep Embedded Clustering (Guo et al., IJCAI 2017): DEC that goes on reconstructing X.
+
+    Args:
+        gamma: weight of the clustering loss beside the reconstruction's, at least 0. Default 0.1.
+        optimizer: default None: Adam(0.001).
+        update_interval: default 0, one epoch.
+        others: as for DECClustering.
+
+    Attributes:
+        history_: as DECClustering's, with L, Lc and Lr (total, clustering and reconstruction loss) in place of loss.
+        others: as DECClustering's.
+    """
+
+    _method: ClassVar = IDEC
+    _settings: ClassVar = get_settings("other", method="IDEC")
+
+    def __init__(
+        self,
+        n_clusters=10,
+        *,
+        gamma=0.1,
+        dims=CODE_DIMS,
+        pretrain_epochs=_settings.pretrain_epochs,
+        pretrain_optimizer=None,
+        ae_weights=None,
+        optimizer=None,
+        batch_size=BATCH_SIZE,
+        maxiter=MAXITER,
+        tol=TOL,
+        update_interval=_settings.update_interval,
+        start="kmeans",
+        save_dir=None,
+        random_state=None,
+        verbose=0,
+    ):
+        super().__init__(
+            n_clusters,
+            dims=dims,
+            pretrain_epochs=pretrain_epochs,
+            pretrain_optimizer=pretrain_optimizer,
+            ae_weights=ae_weights,
+            optimizer=optimizer,
+            batch_size=batch_size,
+            maxiter=maxiter,
+            tol=tol,
+            update_interval=update_interval,
+            start=start,
+            save_dir=save_dir,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.gamma = gamma
+
+    def _compile_options(self):
+        return {"gamma": self.gamma}
+
+
+def _seed(random_state):
+    """The seed that `random_state` stands for; an int is the seed itself, as on the command line."""
+    if isinstance(random_state, Integral):
+        return check_whole("random_state", random_state, at_least=0, at_most=MAX_SEED)
+    return check_random_state(random_state).randint(np.iinfo(np.int32).max)
+
+
+@contextmanager
+def _seeded(seed):
+    """Seeds Keras and with it all global random states; gives Python's and NumPy's back as they were."""
+    of_python, of_numpy = random.getstate(), np.random.get_state()
+    keras.utils.set_random_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(of_python)
+        np.random.set_state(of_numpy)
