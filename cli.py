@@ -1,6 +1,7 @@
 """The command line that DEC.py and IDEC.py share: arguments, one run, and what it prints."""
 
 import argparse
+import json
 import math
 import sys
 from dataclasses import replace
@@ -15,7 +16,16 @@ import metrics
 from batches import ScaledRows, pieces
 from clustering import STARTS
 from datasets import ALIASES, DATASETS, check_data, load_data
-from files import InputError, check_number, check_share, check_whole, load_weights, read_attributes, writable_folder
+from files import (
+    InputError,
+    check_number,
+    check_share,
+    check_whole,
+    load_weights,
+    read_attributes,
+    whole_file,
+    writable_folder,
+)
 from settings import (
     BATCH_SIZE,
     CODE_DIMS,
@@ -89,6 +99,7 @@ def parse(method, arguments=None):
     add("--protocol", choices=list(PROTOCOLS), default="dec-keras", help="whose settings (default: %(default)s)")
     seed = "of weights, batches and k-means: the same seed, the same result (default: %(default)s)"
     add("--seed", type=_whole(0, at_most=MAX_SEED), default=0, help=seed)
+    add("--figures", action="store_true", help="draw the run at its end: figures/ and report.html, as figures.py does")
     args = parser.parse_args(arguments)
     if args.positional is not None and args.dataset is not None:
         parser.error("give the data set once: as the first argument or with --dataset")
@@ -148,6 +159,10 @@ def run(method, args):
     dec.fit(x, y, args.maxiter, args.batch_size, args.tol, settings.update_interval, args.save_dir, settings.start)
     seconds = pretrained - start, time() - pretrained
     report(dec, y, args, settings, seconds, errors=(start_mse, reconstruction_error(dec, x)))
+    if args.figures:
+        import figures  # takes a while
+
+        figures.draw(figures.load_run(args.save_dir / f"{dec.name}_model_final.h5", x, y))
     return dec
 
 
@@ -216,7 +231,7 @@ def number_of_clusters(asked, x, y):
 
 
 def print_settings(dec, args, settings):
-    """The settings in force, one a line."""
+    """Prints the settings in force, one a line, and keeps them as `settings.json`."""
     epochs = f"{settings.pretrain_epochs} epochs" if settings.pretrain_epochs else f"{PAPER_BATCHES} batches"
     pretraining = f"{settings.pretraining}, {epochs}"
     if settings.pretraining == "end-to-end":
@@ -242,6 +257,8 @@ def print_settings(dec, args, settings):
     print("Settings")
     for name, value in rows.items():
         print(f"  {name:<16} {value}")
+    with whole_file(args.save_dir / "settings.json") as temporary:
+        temporary.write_text(json.dumps(rows, indent=1, default=str))
 
 
 def report(dec, y, args, settings, seconds, errors):

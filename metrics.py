@@ -25,12 +25,27 @@ def acc(y_true, y_pred):
     Raises:
         ValueError: if the labels are empty, not 1-D, of different lengths, or hold NaN.
     """
-    counts = contingency_matrix(*_check_labels(y_true, y_pred))
-    classes, clusters = linear_sum_assignment(counts, maximize=True)
-    return float(counts[classes, clusters].sum() / counts.sum())
+    counts, _, _, pairs = match(y_true, y_pred)
+    return float(sum(counts[pair] for pair in pairs) / counts.sum())
 
 
 cluster_acc = acc  # its name in the IDEC repo
+
+
+def match(y_true, y_pred):
+    """The matching that `acc` scores: one-to-one of clusters to classes, with most samples in matched pairs.
+
+    Arguments and errors as for `acc`.
+
+    Returns:
+        counts: samples of each class (row) in each cluster (column), int array.
+        classes, clusters: which class a row and which cluster a column is, sorted arrays.
+        pairs: list of matched (row, column).
+    """
+    y_true, y_pred = _check_labels(y_true, y_pred)
+    counts = contingency_matrix(y_true, y_pred)
+    rows, columns = linear_sum_assignment(counts, maximize=True)
+    return counts, np.unique(y_true), np.unique(y_pred), list(zip(rows.tolist(), columns.tolist(), strict=True))
 
 
 def nmi(y_true, y_pred):

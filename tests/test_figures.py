@@ -1,0 +1,355 @@
+"""Figures and the report: every figure of small runs, what is in them, and the page in Chromium where there is one."""
+
+import base64
+import io
+import json
+import re
+import shutil
+
+import keras
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from PIL import Image
+
+import cli
+import figures
+import metrics
+import report
+from DEC import DEC
+from IDEC import IDEC
+
+EVIL = "</script><script>alert(1)</script> $x^ & <b>"
+
+
+@pytest.fixture(scope="module")
+def small():
+    """60 images of 4 x 6 pixels in three kinds, the first class with a hostile name: x (60, 24), y (60,)."""
+    rng = np.random.default_rng(0)
+    kinds = rng.integers(3, size=60)
+    x = rng.random((3, 24))[kinds] * 0.8 + rng.random((60, 24)) * 0.2
+    return x.astype(np.float32), np.array([EVIL, "b", "c"])[kinds]
+
+
+@pytest.fixture(scope="module", params=[DEC, IDEC])
+def folder(request, small, tmp_path_factory):
+    """What a short run of DEC or IDEC saves."""
+    folder = tmp_path_factory.mktemp("run")
+    x, y = small
+    keras.utils.set_random_seed(0)
+    dec = request.param([24, 16, 3], n_clusters=3, seed=0)
+    dec.attributes = {"dataset": str(folder / "data.npz"), "protocol": "dec-keras", "scale": 0.5}
+    np.savez(folder / "data.npz", x=x * 2, y=y)  # to be scaled
+    dec.pretrain(x, y, epochs=20, save_dir=folder)
+    dec.fit(x, y, maxiter=6, update_interval=2, tol=0, save_dir=folder)
+    return folder
+
+
+def load(folder, x, y, **more):
+    return figures.load_run(figures.find_model(folder), x, y, **more)
+
+
+def test_a_run_is_drawn_whole(folder, small, capsys):
+    x, y = small
+    run = load(folder, x, y, image_shape=(4, 6), terms=[f"term {i}" for i in range(24)])
+    drawn = figures.draw(run)
+    expected = {"training", "confusion", "sizes", "top_samples", "reconstructions", "top_terms"}
+    assert expected | {"embedding_pca"} < set(drawn)
+    assert set(drawn) - expected in ({"embedding_pca", "embedding_tsne"}, {"embedding_pca", "embedding_umap"})
+    for name in drawn:
+        assert Image.open(folder / "figures" / f"{name}.png").size[0] > 400
+        assert (folder / "figures" / f"{name}.svg").read_text().rstrip().endswith("</svg>")
+    page = (folder / "report.html").read_text()
+    assert page.count("<figure>") == len(drawn)
+    assert str(folder / "report.html") in capsys.readouterr().out
+
+
+def test_the_run_is_what_was_trained(folder, small):
+    x, y = small
+    run = load(folder, x, y, image_shape=(4, 6))
+    final = keras.models.load_model(folder / f"{run.method}_model_final.h5", compile=False).predict(x, verbose=0)
+    np.testing.assert_allclose(run.q, final[0] if run.method == "IDEC" else final, atol=1e-6)
+    autoencoder = keras.models.load_model(folder / "ae_weights.h5", compile=False)
+    codes = keras.Model(autoencoder.input, autoencoder.get_layer("encoder_1").output).predict(x, verbose=0)
+    np.testing.assert_allclose(run.start_z, codes, atol=1e-6)
+    assert np.abs(run.z - run.start_z).max() > 1e-3
+    log = figures.read_log(folder / f"{run.method.lower()}_log.csv")
+    assert metrics.acc(y, run.start_q.argmax(axis=1)) == pytest.approx(log["acc"][0], abs=1e-5)
+    assert metrics.acc(y, run.labels) == pytest.approx(log["acc"][-1], abs=1e-5)
+    names = ["sample", "autoencoder"] + ["IDEC"] * (run.method == "IDEC")
+    rows = figures.one_each(run)
+    assert list(rows) == names
+    nearest = [
+        np.abs(image.astype(int) - run.images(slice(None))).reshape(60, -1).max(axis=1).argmin()
+        for image in rows["sample"]
+    ]
+    assert list(run.labels[nearest]) == sorted(set(run.labels))
+    np.testing.assert_array_equal(rows["autoencoder"], run.images(nearest, autoencoder.predict(x[nearest], verbose=0)))
+
+
+def test_the_command_line_reads_the_data_again(folder, monkeypatch):
+    runs = []
+    monkeypatch.setattr(figures, "draw", runs.append)
+    figures.main([str(folder)])
+    moved = folder / "moved.npz"
+    shutil.copy(folder / "data.npz", moved)
+    words = folder / "words.txt"
+    words.write_text("\n".join(f"wörd{i}" for i in range(24)), encoding="utf-8")
+    figures.main([str(figures.find_model(folder)), "--dataset", str(moved), "--terms", str(words)])
+    for run in runs:
+        with np.load(folder / "data.npz") as arrays:
+            np.testing.assert_allclose(run.x, arrays["x"] / 2)
+    assert runs[0].terms is None
+    assert runs[1].terms[3] == "wörd3"
+
+
+def test_bad_input_ends_in_one_sentence(folder, tmp_path, capsys):
+    model = figures.find_model(folder)
+    np.savez(tmp_path / "narrow.npz", x=np.ones((60, 5)))
+    (tmp_path / "two.txt").write_text("a\nb")
+    (tmp_path / "latin.txt").write_bytes("é\n".encode("latin1") * 24)
+    keras.Sequential([keras.Input((24,)), keras.layers.Dense(2)]).save(tmp_path / "other.h5")
+    data = str(folder / "data.npz")
+    for arguments, message in (
+        ([str(tmp_path)], "neither DEC_model_final.h5 nor IDEC_model_final.h5"),
+        ([str(tmp_path / "other.h5")], "does not say what data"),
+        ([str(tmp_path / "other.h5"), "--dataset", data], "no layers encoder_0 and clustering"),
+        ([str(model), "--dataset", "nothing.npz"], "say where with --dataset"),
+        ([str(model), "--dataset", str(tmp_path / "narrow.npz")], "have 5 features"),
+        ([str(model), "--terms", str(tmp_path / "two.txt")], "2 names of terms for 24 features"),
+        ([str(model), "--terms", str(tmp_path / "latin.txt")], "not text in UTF-8"),
+    ):
+        with pytest.raises(SystemExit) as end:
+            figures.main(arguments)
+        assert end.value.code == 2
+        error = capsys.readouterr().err.strip().splitlines()[-1]
+        assert error.startswith("figures.py: error: ")
+        assert message in error
+
+
+def test_the_option_draws_at_the_end_of_a_run(small, tmp_path):
+    np.save(tmp_path / "x.npy", small[0])
+    arguments = ["--dataset", str(tmp_path / "x.npy"), "--n_clusters", "2", "--pretrain_epochs", "1", "--maxiter", "2"]
+    cli.main(DEC, [*arguments, "--seed", "7", "--figures", "--save_dir", str(tmp_path / "out")])
+    names = {path.name for path in (tmp_path / "out" / "figures").iterdir()}
+    assert {"training.png", "training.svg", "embedding_pca.svg", "sizes.png"} <= names
+    assert not any("confusion" in name or "samples" in name for name in names)  # no labels, no images
+    assert json.loads((tmp_path / "out" / "settings.json").read_text())["seed"] == 7
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "<th>seed</th><td>7</td>" in page
+    assert "Scores</h2>" not in page
+
+
+def made(k, n=300, dim=5):
+    """A Run of k groups, and no files."""
+    rng = np.random.default_rng(k)
+    y = np.arange(n) % k
+    centers = rng.normal(scale=4, size=(k, dim))
+    z = centers[y] + rng.normal(size=(n, dim))
+    q = 1 / (1 + np.square(z[:, None] - centers).sum(axis=2))
+    x = rng.random((n, 24)).astype(np.float32)
+    return figures.Run("DEC", None, x, y, q / q.sum(axis=1, keepdims=True), z, image_shape=(4, 6))
+
+
+def overlaps(figure, texts):
+    """Pairs of texts of a drawn figure whose boxes overlap by more than a pixel, and the boxes."""
+    boxes = [(t.get_text(), t.get_window_extent(figure.canvas.get_renderer())) for t in texts if t.get_text()]
+    apart = [
+        (a, b)
+        for i, (a, p) in enumerate(boxes)
+        for b, q in boxes[:i]
+        if min(p.x1, q.x1) - max(p.x0, q.x0) > 1 and min(p.y1, q.y1) - max(p.y0, q.y0) > 1
+    ]
+    return apart, boxes
+
+
+@pytest.mark.parametrize("k", [2, 30])
+@pytest.mark.parametrize("name", ["short", "a class with a long name"])
+def test_texts_do_not_overlap_and_groups_differ_without_colour(k, name):
+    run = made(k)
+    run.y = np.array([f"{name} {i}" if name != "short" else f"c{i}" for i in range(k)])[run.y]
+    ((_, _, panels),) = list(figures.embedding_panels(run, [("pca", "PCA", "after", *figures.pca(run.z))]))
+    figure = figures.embedding(panels, "title")
+    FigureCanvasAgg(figure).draw()
+    for axis, styles in zip(figure.axes, (panel[-1] for panel in panels[0]), strict=True):
+        tags = list(axis.texts)
+        assert len(tags) >= min(k, 20)
+        legend = axis.get_legend().get_texts()
+        found, boxes = overlaps(figure, [*tags, *legend, axis.title, axis.xaxis.label])
+        assert not found
+        assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 and box.y0 >= 0 for _, box in boxes)
+        assert len({text.get_text() for text in legend}) == k
+        assert len({(style.color, style.marker) for style in styles.values()}) == k
+
+
+def inside(tick, axis):
+    """Whether a tick is drawn: matplotlib keeps some beyond the limits."""
+    low, high = sorted(axis.get_view_interval())
+    return low <= tick.get_loc() <= high
+
+
+@pytest.mark.parametrize("k", [2, 30])
+def test_tick_labels_do_not_overlap(k):
+    run = made(k)
+    y = np.array([f"a class with a long name {i:02d}" for i in range(k)])[run.y]
+    for figure in (
+        figures.confusion(y, run.labels, "title"),
+        figures.cluster_sizes(run.labels, k, "title"),
+        figures.top_samples(run.images(slice(None)), run.labels, run.q, "title"),
+        figures.top_terms(run.x, run.labels, k, [f"a term with a long name {i}" for i in range(24)], "title"),
+    ):
+        FigureCanvasAgg(figure).draw()
+        sides = [side for a in figure.axes for side in (a.xaxis, a.yaxis)]
+        ticks = [tick for side in sides for tick in side.get_major_ticks() if inside(tick, side)]
+        found, boxes = overlaps(figure, [tick.label1 for tick in ticks] + [a.title for a in figure.axes])
+        assert len(boxes) > k
+        assert not found
+        assert all(box.x0 >= -1 and box.x1 <= figure.bbox.x1 + 1 for _, box in boxes)
+
+
+def test_small_classes_are_merged_and_matched_ones_share_their_clusters_style():
+    groups = np.repeat(np.arange(50), np.arange(50) + 1)
+    merged, styles = figures.group_styles(groups, {i: f"c{i}" for i in range(50)})
+    assert len(styles) == len(set(merged)) == figures.MAX_GROUPS
+    assert [style.name for style in styles.values()][-1].endswith("11 others")
+    assert (merged != groups).sum() == sum(range(1, 12)) - 11
+    run = made(3)
+    run.y = np.array(["x", "y", "z"])[(run.labels + 1) % 3]  # cluster 2 is class x
+    _, styles = figures.label_styles(run)
+    assert {name: style.index for name, style in styles.items()} == {"x": 2, "y": 0, "z": 1}
+
+
+def test_top_samples_are_those_of_highest_score():
+    q = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.7, 0.3], [0.95, 0.05]])
+    labels = q.argmax(axis=1)
+    assert list(figures.top_rows(labels, q, 0, n=3)) == [4, 0, 3]
+    assert list(figures.top_rows(labels, q, 1)) == [2]
+    images = np.arange(5, dtype=np.uint8)[:, None, None] * np.ones((1, 14, 14), np.uint8)
+    picture = figures.top_samples(images, labels, q, "t").axes[0].images[0].get_array()
+    assert [picture[0, 15 * j] for j in range(5)] == [4, 0, 3, 1, 255]  # white where there are no more
+    assert [picture[15, 15 * j] for j in range(2)] == [2, 255]
+
+
+def test_confusion_counts_every_sample_on_the_matched_diagonal():
+    y = np.array(["a"] * 5 + ["b"] * 4)
+    labels = np.array([7, 7, 7, 7, 3, 3, 3, 3, 3])
+    axis = figures.confusion(y, labels, "t").axes[0]
+    assert {t.get_position(): t.get_text() for t in axis.texts} == {(0, 0): "4", (1, 0): "1", (1, 1): "4"}
+    assert [t.get_text() for t in axis.get_xticklabels()] == ["7", "3"]
+
+
+def test_terms_tell_a_cluster_from_the_rest():
+    x = np.array([[1, 5, 0], [1, 5, 0], [0, 5, 2], [0, 5, 4]], np.float32)
+    labels = np.array([0, 0, 1, 1])
+    assert figures.distinctive_terms(x, labels, 0, ["a", "b", "c"]) == [("a", 1.0)]
+    assert figures.distinctive_terms(x, labels, 1, ["a", "b", "c"]) == [("c", 3.0)]
+    assert figures.distinctive_terms(x, labels, 2, ["a", "b", "c"]) == []
+
+
+@pytest.mark.parametrize("z", [np.zeros((5, 3), np.float32), np.arange(4, dtype=np.float32)[:, None]])
+def test_collapsed_and_one_number_codes_are_drawn(z):
+    for points in (figures.pca(z)[0], figures.neighbours(z)[1]):
+        assert points.shape == (len(z), 2)
+        assert np.isfinite(points).all()
+
+
+def test_logs_with_gaps_are_read(tmp_path):
+    (tmp_path / "log.csv").write_text("epoch,loss,acc\n0,0.5,NA\n1,0.25,0.9\n2\n")
+    log = figures.read_log(tmp_path / "log.csv")
+    np.testing.assert_array_equal(log["loss"], [0.5, 0.25, np.nan])
+    np.testing.assert_array_equal(log["acc"], [np.nan, 0.9, np.nan])
+    (tmp_path / "empty.csv").write_text("iter,loss\n")
+    assert figures.read_log(tmp_path / "empty.csv") == figures.read_log(tmp_path / "none.csv") == {}
+    assert [a.get_title() for a in figures.training_curves({"whole": log}, {}, "t").axes] == ["Pretraining"]
+
+
+def test_the_same_run_gives_the_same_files(tmp_path):
+    run = made(4)
+    for name in ("a", "b"):
+        ((_, _, panels),) = figures.embedding_panels(run, [("x", "t-SNE", "after", figures.neighbours(run.z)[1], None)])
+        figures.save(figures.embedding(panels, "t"), tmp_path / name)
+    for suffix in ("png", "svg"):
+        assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def page(small, folder):
+    x, y = small
+    names = [f"{EVIL}{i}.png" for i in range(60)]
+    run = load(folder, x, y, image_shape=(4, 6), names=names)
+    run.settings = {"data set": EVIL}
+    figures.draw(run)
+    return folder / "report.html", run
+
+
+def test_the_page_escapes_what_comes_from_outside_and_needs_no_network(page):
+    text = page[0].read_text()
+    assert "<script>alert" not in text
+    assert text.count("</script>") == 1
+    assert "&lt;script&gt;alert" in text
+    assert not re.search(r"(?:src|href)=\"(?!data:)|url\((?!data:)|@import", text)
+    data = json.loads(re.search(r"^const data = (.*);$", text, re.M)[1])
+    assert data["names"][5] == f"{EVIL}5.png"
+
+
+def test_the_pages_thumbnails_are_the_samples(page):
+    path, run = page
+    text = path.read_text()
+    data = json.loads(re.search(r"^const data = (.*);$", text, re.M)[1])
+    sheet = np.asarray(
+        Image.open(io.BytesIO(base64.b64decode(re.search(r"url\(data:image/png;base64,(.*?)\)", text)[1])))
+    )
+    for i in (0, 31, 59):
+        row, column = divmod(data["thumbs"][i], report.SPRITE_COLUMNS)
+        np.testing.assert_array_equal(sheet[4 * row : 4 * row + 4, 6 * column : 6 * column + 6], run.images([i])[0])
+        assert data["clusters"][i] == run.labels[i]
+        assert data["classes"][data["labels"][i]] == run.y[i]
+
+
+def test_the_page_in_chromium(page):
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    browser_file = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    with playwright.sync_playwright() as p:
+        try:
+            browser = p.chromium.launch(executable_path=browser_file, args=["--no-sandbox"])
+        except playwright.Error as error:
+            pytest.skip(f"no Chromium starts here: {str(error).splitlines()[0]}")
+        tab = browser.new_page(viewport={"width": 1100, "height": 900})
+        told = []
+        tab.on("console", lambda message: told.append(message.text))
+        tab.on("pageerror", lambda error: told.append(str(error)))
+        tab.on("dialog", lambda dialog: (told.append("dialog"), dialog.dismiss()))
+        tab.on("request", lambda request: told.append(request.url) if request.url.startswith("http") else None)
+        tab.goto(page[0].as_uri())
+        canvas, run = tab.locator("#canvas"), page[1]
+        canvas.scroll_into_view_if_needed()
+        box = canvas.bounding_box()
+
+        x, y, i = tab.evaluate("order[7]")
+        tab.mouse.move(box["x"] + x, box["y"] + y)
+        tip = tab.locator("#tip")
+        assert tip.is_visible()
+        assert re.search(rf"{re.escape(EVIL)}\d+\.png\ncluster \d, confidence", tip.inner_text())
+        assert tip.locator(".thumb").count() == 1
+
+        assert canvas.get_attribute("data-drawn") == "60"
+        tab.locator("#legend button").nth(1).click()
+        assert int(canvas.get_attribute("data-drawn")) == (run.labels != 1).sum()
+        tab.locator("#legend button").nth(2).click(modifiers=["Shift"])
+        assert int(canvas.get_attribute("data-drawn")) == (run.labels == 2).sum()
+        tab.locator("#all").click()
+        assert canvas.get_attribute("data-drawn") == "60"
+
+        tab.mouse.move(box["x"] + x, box["y"] + y)
+        tab.mouse.wheel(0, -300)
+        tab.wait_for_function("zoom > 1.5")
+        assert tab.evaluate(f"place({i})") == pytest.approx([x, y], abs=3)  # the point under the mouse stays there
+        tab.mouse.down()
+        tab.mouse.move(box["x"] + x + 40, box["y"] + y - 30)
+        tab.mouse.up()
+        assert tab.evaluate(f"place({i})") == pytest.approx([x + 40, y - 30], abs=4)
+        tab.select_option("#view", "0")
+        tab.select_option("#by", "label_styles")
+        assert tab.evaluate("[zoom, groups.length]") == [1, 60]
+        browser.close()
+    assert told == []
