@@ -653,7 +653,7 @@ def run_figures(run, views):
     pretraining = {name: rows for name, file in layers.items() if (rows := read_log(run.folder / file))}
     made = {"training": ("Training", training_curves(pretraining, log, run.title) if log or pretraining else None)}
     for name, method, panels in embedding_panels(run, views):
-        shown = "" if len(run.sample) == len(run.x) else f", {len(run.sample):,} of {len(run.x):,} samples"
+        shown = "" if len(run.sample) == len(run.q) else f", {len(run.sample):,} of {len(run.q):,} samples"
         made[f"embedding_{name}"] = f"Embedding, {method}", embedding(panels, f"{run.title}: codes by {method}{shown}")
     if run.y is not None:
         made["confusion"] = "Classes and clusters", confusion(run.y, run.labels, f"{run.title}: classes and clusters")
