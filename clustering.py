@@ -17,6 +17,7 @@ import tensorflow as tf
 from keras import ops
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
 import metrics
@@ -25,6 +26,7 @@ from files import InputError, check_number, check_whole, save_model
 if keras.backend.backend() != "tensorflow":
     raise ImportError("DEC needs Keras' TensorFlow backend: set KERAS_BACKEND=tensorflow before you start Python.")
 
+GMM_CODES = 100_000
 PREDICT_BATCH = 4096  # samples; Keras' default of 32 makes a refresh of P several times slower
 
 
@@ -134,6 +136,27 @@ def kmeans_start(codes, n_clusters, seed=None, n_init=20):
         warnings.simplefilter("ignore", ConvergenceWarning)  # says what was said above
         kmeans = KMeans(n_clusters, n_init=n_init, random_state=seed).fit(codes)
     return kmeans.cluster_centers_, kmeans.labels_
+
+
+def gmm_start(codes, n_clusters, seed=None):
+    """A mixture of Gaussians with full covariances on the codes: the likeliest of eight starts.
+
+    Args:
+        codes: array of shape `(n, d)`; it is fitted to 100,000 of them where there are more.
+        n_clusters: k, from 2 to n.
+        seed: int, or None for NumPy's global random state.
+
+    Returns:
+        centers of shape `(k, d)` and labels of shape `(n,)`.
+    """
+    mixture = GaussianMixture(n_clusters, covariance_type="full", n_init=8, max_iter=300, random_state=seed)
+    some = codes
+    if len(codes) > GMM_CODES:
+        some = codes[np.random.RandomState(seed).choice(len(codes), GMM_CODES, replace=False)]
+    with threadpool_limits(1), warnings.catch_warnings():  # one thread, as for k-means
+        warnings.simplefilter("ignore", ConvergenceWarning)  # 300 iterations are near enough
+        mixture.fit(some)
+        return mixture.means_, mixture.predict(codes)
 
 
 def check_finite(values, what):
