@@ -22,8 +22,8 @@ from pathlib import Path
 import joblib
 
 from datasets import ALIASES, DATASETS, MissingData, load_data
-from files import InputError, check_whole, whole_file, writable_folder
-from report import METHODS, read_rows, write_rows
+from files import InputError, check_whole, writable_folder
+from report import METHODS, read_rows, write_report, write_rows, write_text
 from settings import MAX_SEED, MAXITER, PROTOCOLS
 
 TRIAL = Path(__file__).resolve().parent / "trial.py"
@@ -61,10 +61,12 @@ def parse(arguments=None):
     add("--protocol", choices=list(PROTOCOLS), default="dec-keras", help="whose settings (default: %(default)s)")
     add("--seed", default=0, help="of the first trial; each one has the next (default: %(default)s)")
     add("--name", default="exp1", help="results go to results/<name> (default: %(default)s)")
-    add("--jobs", default=1, help="trials at a time, which share the cores (default: %(default)s)")
+    add("--jobs", default=1, help="trials at a time, which share a machine's cores (default: %(default)s)")
+    add("--dask", metavar="ADDRESS", help="a dask.distributed scheduler's, as tcp://host:8786: run on its workers")
     add("--pretrain_epochs", help="epochs of pretraining (default: the protocol's)")
     add("--maxiter", default=MAXITER, help="most batches of clustering (default: %(default)s)")
     add("--dry-run", action="store_true", help="only list what is there and what would run")
+    add("--report-only", action="store_true", help="only make the tables and figures of results.csv")
     args = parser.parse_args(arguments)
     args.trials = check_whole("--trials", args.trials, at_least=1)
     args.seed = check_whole("--seed", args.seed, at_least=0, at_most=MAX_SEED + 1 - args.trials)
@@ -94,7 +96,10 @@ def named(datasets):
 
 
 def sweep(args):
-    """Runs what is not there yet; returns whether anything failed."""
+    """Runs what is not there yet and reports; returns whether anything failed."""
+    if args.report_only:
+        write_report(args.folder)
+        return False
     settings = {name: getattr(args, name) for name in ("protocol", "seed", "pretrain_epochs", "maxiter")}
     check_same_settings(args.folder / "settings.json", settings)
     todo = tasks(args, settings, read_rows(args.folder / "results.csv"))
@@ -103,9 +108,12 @@ def sweep(args):
         return False
     writable_folder(args.folder)
     with only_sweep(args.folder):
-        with whole_file(args.folder / "settings.json") as temporary:
-            temporary.write_text(json.dumps(settings, indent=2) + "\n")
-        return run(args, todo)
+        write_text(args.folder / "settings.json", json.dumps(settings, indent=2) + "\n")
+        failed = run(args, todo)
+        if (args.folder / "results.csv").exists():
+            write_report(args.folder)
+            print(f"Results: {args.folder / 'README.md'}")
+    return failed
 
 
 def check_same_settings(path, settings):
@@ -153,22 +161,54 @@ def only_sweep(folder):
 
 def run(args, todo):
     """Runs the tasks and keeps their rows; returns whether anything failed."""
-    path, failed = args.folder / "results.csv", False
+    path = args.folder / "results.csv"
     todo, failed = loadable(args, todo)
-    progress = Progress(todo, args.jobs, read_rows(path))
-    progress.print()
-    parallel = joblib.Parallel(n_jobs=args.jobs, backend="threading", return_as="generator_unordered", batch_size=1)
-    for task, outcomes in parallel(joblib.delayed(run_trial)(task, args.jobs) for task in todo):
-        rows = read_rows(path)
-        rows += [outcome["row"] for outcome in outcomes.values() if "row" in outcome]
-        write_rows(path, rows)
-        for method, outcome in outcomes.items():
-            if "error" in outcome:
-                failed = True
-                log_error(args.folder, f"{task['label']}, trial {task['trial']}, {method}", outcome["error"])
-        progress.ended(task, rows)
+    with workers(args) as slots:
+        progress = Progress(todo, slots, read_rows(path))
         progress.print()
+        parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="all")
+        try:
+            for task, outcomes in parallel(joblib.delayed(run_trial)(task, args.jobs) for task in todo):
+                failed |= keep(args.folder, task, outcomes)
+                progress.ended(task, read_rows(path))
+                progress.print()
+        except Exception:  # the cluster is lost, or workers died of one trial again and again
+            if args.dask is None:
+                raise
+            log_error(args.folder, args.dask, traceback.format_exc())
+            failed = True
     return failed
+
+
+@contextmanager
+def workers(args):
+    """Sets what joblib runs on: threads, each of which waits for a process, or a dask cluster; yields how many."""
+    if args.dask is None:
+        with joblib.parallel_config(backend="threading", n_jobs=args.jobs):
+            yield args.jobs
+        return
+    try:
+        from distributed import Client
+    except ImportError:
+        raise InputError("--dask needs dask.distributed: pip install distributed.") from None
+    try:
+        client = Client(args.dask, timeout=20)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"There is no dask scheduler at {args.dask} ({error}): start one, `dask scheduler`."
+        ) from error
+    with client, joblib.parallel_config(backend="dask", client=client):
+        yield joblib.effective_n_jobs()
+
+
+def keep(folder, task, outcomes):
+    """Adds a trial's rows to results.csv and its errors to errors.log; returns whether there were errors."""
+    rows = [outcome["row"] for outcome in outcomes.values() if "row" in outcome]
+    write_rows(folder / "results.csv", read_rows(folder / "results.csv") + rows)
+    errors = {method: outcome["error"] for method, outcome in outcomes.items() if "error" in outcome}
+    for method, error in errors.items():
+        log_error(folder, f"{task['label']}, trial {task['trial']}, {method}", error)
+    return bool(errors)
 
 
 def loadable(args, todo):
@@ -199,7 +239,7 @@ def run_trial(task, jobs):
 
     Args:
         task: a dict of `tasks`.
-        jobs: how many such processes share this machine's cores.
+        jobs: how many such processes share a machine's cores.
 
     Returns:
         the task, and for each method a dict with its "row" or its "error", a traceback.
