@@ -110,7 +110,7 @@ def sweep(args):
     with only_sweep(args.folder):
         write_text(args.folder / "settings.json", json.dumps(settings, indent=2) + "\n")
         failed = run(args, todo)
-        if (args.folder / "results.csv").exists():
+        if read_rows(args.folder / "results.csv"):
             write_report(args.folder)
             print(f"Results: {args.folder / 'README.md'}")
     return failed
@@ -192,7 +192,7 @@ def workers(args):
     except ImportError:
         raise InputError("--dask needs dask.distributed: pip install distributed.") from None
     try:
-        client = Client(args.dask, timeout=20)
+        client = Client(args.dask, timeout=10)
     except (OSError, ValueError) as error:
         raise InputError(
             f"There is no dask scheduler at {args.dask} ({error}): start one, `dask scheduler`."
