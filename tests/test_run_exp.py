@@ -21,11 +21,11 @@ from sklearn.datasets import make_blobs
 
 import cli
 import datasets
-import report
 import run_exp
+import tables
 from DEC import DEC
 from IDEC import IDEC
-from report import COLUMNS, METHODS, read_rows, write_rows
+from tables import COLUMNS, METHODS, read_rows, write_rows
 
 ROOT = Path(__file__).resolve().parent.parent
 SCORES = ("dataset", "method", "trial", "protocol", "seed", "acc", "nmi", "ari", "iterations", "stop_reason")
@@ -379,7 +379,7 @@ def made_up(datasets=("usps", "mine"), methods=METHODS, trials=3):
 def test_tables_hold_mean_deviation_range_and_published(tmp_path):
     results = made_up()
     write_rows(tmp_path / "results.csv", results)
-    text = report.tables(tmp_path / "results.csv")
+    text = tables.tables(tmp_path / "results.csv")
     acc = 100 * np.array([row["acc"] for row in results if (row["dataset"], row["method"]) == ("usps", "DEC")])
     spread = f"{acc.mean():.1f} ± {acc.std(ddof=1):.1f} ({acc.min():.1f}..{acc.max():.1f})"
     assert f"| usps | DEC | 3 | 0-2 | {spread} |" in text
@@ -392,7 +392,7 @@ def test_tables_hold_mean_deviation_range_and_published(tmp_path):
 
 @pytest.mark.parametrize(("seeds", "text"), [([0, 1, 2, 5], "0-2, 5"), ([4], "4"), ([3, 1], "1, 3"), ([2, 1], "1-2")])
 def test_ranges(seeds, text):
-    assert report.ranges(seeds) == text
+    assert tables.ranges(seeds) == text
 
 
 def test_the_report_depends_on_the_results_alone(tmp_path):
@@ -402,15 +402,15 @@ def test_the_report_depends_on_the_results_alone(tmp_path):
     (folder / "usps" / "trial1" / "dec_log.csv").write_text("iter,acc,nmi\n0,0.5,0.4\n30,0.6,0.5\n")
     results = made_up()
     write_rows(folder / "results.csv", results)
-    report.write_report(folder)
+    tables.write_report(folder)
     names = ("results.csv", "README.md", "results_dec-keras.csv", "scores.png", "iterations.png")
     before = {name: (folder / name).read_bytes() for name in names}
     write_rows(folder / "results.csv", results[::-1])
-    report.write_report(folder)
+    tables.write_report(folder)
     assert {name: (folder / name).read_bytes() for name in names} == before
     text = (folder / "README.md").read_text()
     assert "python run_exp.py --name mine --datasets usps mine --trials 3 --protocol fast" in text
-    assert report.tables(folder / "results.csv") in text
+    assert tables.tables(folder / "results.csv") in text
 
     with open(folder / "results_dec-keras.csv", newline="") as file:
         seeds = list(csv.DictReader(file))
@@ -435,7 +435,7 @@ def test_damaged_results_are_told(tmp_path):
 
 def test_readme_has_the_tables_of_the_committed_results():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert report.with_tables(text, report.tracked_results()) == text
+    assert tables.with_tables(text, tables.tracked_results()) == text
 
 
 def test_tables_are_put_between_the_markers(tmp_path, monkeypatch):
@@ -444,11 +444,11 @@ def test_tables_are_put_between_the_markers(tmp_path, monkeypatch):
     path.parent.mkdir(parents=True)
     write_rows(path, made_up())
     text = "before\n\n<!-- results -->\nold\n<!-- /results -->\n\nafter\n"
-    new = report.with_tables(text, [path])
+    new = tables.with_tables(text, [path])
     assert new.startswith("before\n\n<!-- results -->\n### [exp1](results/exp1)\n\n")
-    assert report.tables(path) in new
+    assert tables.tables(path) in new
     assert new.endswith("\n<!-- /results -->\n\nafter\n")
     assert "old" not in new
-    assert report.with_tables(new, [path]) == new
+    assert tables.with_tables(new, [path]) == new
     with pytest.raises(report.InputError, match="lacks the lines"):
-        report.with_tables("no markers", [path])
+        tables.with_tables("no markers", [path])

@@ -1,6 +1,6 @@
 """A sweep's results: `results.csv`, and the tables and files that are made of it alone.
 
-python report.py     (puts the tables of every results/<name>/results.csv that git tracks into README.md)
+python tables.py     (puts the tables of every results/<name>/results.csv that git tracks into README.md)
 """
 
 import csv
@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
-import figures
 from files import InputError, whole_file
 from settings import DATASETS
 
@@ -24,6 +24,7 @@ COLUMNS = (
 )
 WHOLE = ("trial", "seed", "iterations", "peak_memory_mb")
 FRACTIONS = ("acc", "nmi", "ari", "pretrain_seconds", "cluster_seconds")
+METHOD_COLORS = ("#8c8c8c", "#4c9f70", "#c9a227", "#3568a8", "#b5442e")  # k-means, AE+k-means, AE+GMM, DEC, IDEC
 
 
 def read_rows(path):
@@ -74,8 +75,8 @@ def write_report(folder):
         raise InputError(f"{folder} has no results.csv with results: run the sweep first.")
     write_seeds_csv(folder / "results_dec-keras.csv", rows)
     drawn = {
-        "Every trial is a point, the bar their mean.": figures.scores(folder / "scores.png", rows, METHODS),
-        "Scores over the clustering phase, a line for each trial.": figures.iterations(folder, rows),
+        "Every trial is a point, the bar their mean.": scores_figure(folder / "scores.png", rows, METHODS),
+        "Scores over the clustering phase, a line for each trial.": iterations_figure(folder, rows),
     }
     sections = [
         f"# {folder.name}",
@@ -242,9 +243,91 @@ def tracked_results():
     return [ROOT / line for line in sorted(files.stdout.splitlines())]
 
 
+def scores_figure(path, rows, methods):
+    """ACC by method and data set: every trial a point, the mean a bar.
+
+    Args:
+        path: Path of the PNG file.
+        rows: of `read_rows`, at least one.
+        methods: names of all methods, in order.
+
+    Returns:
+        path.
+    """
+    datasets = list(dict.fromkeys(row["dataset"] for row in rows))
+    figure = Figure(figsize=(max(6.5, 2 + 2.2 * len(datasets)), 4), layout="constrained")
+    axes = figure.add_subplot()
+    for j, (method, color) in enumerate(zip(methods, METHOD_COLORS, strict=True)):
+        at, means = [], []
+        for i, dataset in enumerate(datasets):
+            values = [100 * row["acc"] for row in rows if (row["dataset"], row["method"]) == (dataset, method)]
+            if not values:
+                continue
+            middle = i + (j - (len(methods) - 1) / 2) * 0.16
+            at.append(middle)
+            means.append(np.mean(values))
+            spread = np.linspace(-0.045, 0.045, len(values)) if len(values) > 1 else [0.0]
+            points = {"s": 14, "color": "black", "edgecolors": "white", "linewidths": 0.5, "zorder": 3}
+            axes.scatter(middle + np.array(spread), values, **points)
+        if at:
+            axes.bar(at, means, width=0.145, color=color, label=method)
+    axes.set_xticks(range(len(datasets)), datasets)
+    axes.set_xlim(-0.6, len(datasets) - 0.4)
+    axes.set_ylim(0, 100)
+    axes.set_ylabel("ACC in %")
+    axes.grid(axis="y", alpha=0.3)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside upper center", ncols=len(methods), frameon=False, columnspacing=1, handlelength=1)
+    figure.savefig(path, dpi=110)
+    return path
+
+
+def iterations_figure(folder, rows):
+    """ACC and NMI over the clustering phase's batches, from the `dec_log.csv` and `idec_log.csv` of a sweep's trials.
+
+    Args:
+        folder: Path of the sweep's folder; the figure is its `iterations.png`.
+        rows: of `read_rows`.
+
+    Returns:
+        the figure's Path, or None where there are no logs.
+    """
+    logs = {}
+    for row in rows:
+        path = folder / row["dataset"] / f"trial{row['trial']}" / f"{row['method'].lower()}_log.csv"
+        if row["method"] in ("DEC", "IDEC") and path.exists():
+            logs.setdefault(row["dataset"], []).append((row["method"], path))
+    if not logs:
+        return None
+    figure = Figure(figsize=(9, 2.6 * len(logs) + 0.6), layout="constrained")
+    grid = figure.subplots(len(logs), 2, squeeze=False)
+    for line, (dataset, files) in zip(grid, logs.items(), strict=True):
+        for axes, score in zip(line, ("acc", "nmi"), strict=True):
+            for method, path in files:
+                with open(path, newline="") as file:
+                    log = list(csv.DictReader(file))
+                batches, values = [int(row["iter"]) for row in log], [100 * float(row[score]) for row in log]
+                color = METHOD_COLORS[3] if method == "DEC" else METHOD_COLORS[4]
+                axes.plot(batches, values, color=color, alpha=0.7, linewidth=1, label=method)
+            axes.set_title(f"{dataset}: {score.upper()} in %", fontsize="medium")
+            axes.grid(alpha=0.3)
+            axes.spines[["top", "right"]].set_visible(False)
+    for axes in grid[-1]:
+        axes.set_xlabel("batches")
+    handles = {}
+    for axes in figure.axes:
+        handles |= {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    names = sorted(handles)
+    figure.legend([handles[name] for name in names], names, loc="outside upper center", ncols=2, frameon=False)
+    path = folder / "iterations.png"
+    figure.savefig(path, dpi=110)
+    return path
+
+
 if __name__ == "__main__":
     readme = ROOT / "README.md"
     try:
         write_text(readme, with_tables(readme.read_text(encoding="utf-8"), tracked_results()))
     except InputError as error:
-        sys.exit(f"report.py: error: {error}")
+        sys.exit(f"tables.py: error: {error}")
