@@ -426,10 +426,10 @@ def test_damaged_results_are_told(tmp_path):
     path = tmp_path / "results.csv"
     write_rows(path, made_up())
     path.write_text(path.read_text().replace(",fast,0,", ",fast,zero,", 1))
-    with pytest.raises(report.InputError, match=r"is damaged in line 2"):
+    with pytest.raises(tables.InputError, match=r"is damaged in line 2"):
         read_rows(path)
     path.write_text("trials,acc\n0,1\n")
-    with pytest.raises(report.InputError, match="other columns"):
+    with pytest.raises(tables.InputError, match="other columns"):
         read_rows(path)
 
 
@@ -439,7 +439,7 @@ def test_readme_has_the_tables_of_the_committed_results():
 
 
 def test_tables_are_put_between_the_markers(tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "ROOT", tmp_path)
+    monkeypatch.setattr(tables, "ROOT", tmp_path)
     path = tmp_path / "results" / "exp1" / "results.csv"
     path.parent.mkdir(parents=True)
     write_rows(path, made_up())
@@ -450,5 +450,5 @@ def test_tables_are_put_between_the_markers(tmp_path, monkeypatch):
     assert new.endswith("\n<!-- /results -->\n\nafter\n")
     assert "old" not in new
     assert tables.with_tables(new, [path]) == new
-    with pytest.raises(report.InputError, match="lacks the lines"):
+    with pytest.raises(tables.InputError, match="lacks the lines"):
         tables.with_tables("no markers", [path])
