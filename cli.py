@@ -133,19 +133,10 @@ _share = _argument(lambda text: check_share("the value", text))
 
 def run(method, args):
     """Loads, pretrains (or loads pretrained weights), clusters, scores and saves; returns the trained method."""
-    dataset = ALIASES.get(args.dataset, args.dataset)
-    settings = settings_in_force(get_settings(dataset, args.protocol, method.name), args)
-    x, y = load_data(args.dataset)
-    x, scale = scaled(x, settings.scale)
-    n_clusters = number_of_clusters(args.n_clusters, x, y)
-    keras.utils.set_random_seed(args.seed)
-    if tf.config.list_physical_devices("GPU"):  # CPU kernels give the same bits every time as they are
-        tf.config.experimental.enable_op_determinism()
-
-    dec = method([x.shape[1], *CODE_DIMS], n_clusters, init=settings.init, seed=args.seed)
-    dec.attributes = {"dataset": dataset, "protocol": args.protocol, "scale": scale}
-    if args.ae_weights:
-        load_weights(dec.autoencoder, args.ae_weights)
+    settings = settings_in_force(protocol_settings(method, args), args)
+    data = prepare(args, settings)
+    dec = build(method, args, settings, *data)
+    x, y, *_ = data
     writable_folder(args.save_dir)
     print_settings(dec, args, settings)
 
@@ -154,15 +145,37 @@ def run(method, args):
         pretrain(dec, x, y, args, settings)
     pretrained = time()
     start_mse = reconstruction_error(dec, x)
-    compile_options = {"gamma": args.gamma} if method.name == "IDEC" else {}
-    dec.compile(settings.optimizer, **compile_options)
-    dec.fit(x, y, args.maxiter, args.batch_size, args.tol, settings.update_interval, args.save_dir, settings.start)
+    cluster(dec, x, y, args, settings)
     seconds = pretrained - start, time() - pretrained
     report(dec, y, args, settings, seconds, errors=(start_mse, reconstruction_error(dec, x)))
     if args.figures:
         import figures  # takes a while
 
         figures.draw(figures.load_run(args.save_dir / f"{dec.name}_model_final.h5", x, y))
+    return dec
+
+
+def protocol_settings(method, args):
+    return get_settings(ALIASES.get(args.dataset, args.dataset), args.protocol, method.name)
+
+
+def prepare(args, settings):
+    """Loads the data: x, scaled, y, the scale, and the number of clusters."""
+    x, y = load_data(args.dataset)
+    x, scale = scaled(x, settings.scale)
+    return x, y, scale, number_of_clusters(args.n_clusters, x, y)
+
+
+def build(method, args, settings, x, y, scale, n_clusters):
+    """Seeds everything, and builds `method` with the weights of --ae_weights, or new ones."""
+    keras.utils.set_random_seed(args.seed)
+    if tf.config.list_physical_devices("GPU"):  # CPU kernels give the same bits every time as they are
+        tf.config.experimental.enable_op_determinism()
+
+    dec = method([x.shape[1], *CODE_DIMS], n_clusters, init=settings.init, seed=args.seed)
+    dec.attributes = {"dataset": ALIASES.get(args.dataset, args.dataset), "protocol": args.protocol, "scale": scale}
+    if args.ae_weights:
+        load_weights(dec.autoencoder, args.ae_weights)
     return dec
 
 
@@ -211,6 +224,12 @@ def pretrain(dec, x, y, args, settings):
     else:
         how = {"optimizer": settings.pretrain_optimizer, "schedule": settings.pretrain_schedule}
         dec.pretrain(x, y, epochs=settings.pretrain_epochs, batch_size=args.batch_size, save_dir=args.save_dir, **how)
+
+
+def cluster(dec, x, y, args, settings):
+    compile_options = {"gamma": args.gamma} if dec.name == "IDEC" else {}
+    dec.compile(settings.optimizer, **compile_options)
+    dec.fit(x, y, args.maxiter, args.batch_size, args.tol, settings.update_interval, args.save_dir, settings.start)
 
 
 def reconstruction_error(dec, x):

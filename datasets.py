@@ -48,6 +48,10 @@ LARGE_FILE = 2**30  # bytes; a larger .npy stays on disk
 ALIASES = {"reuters": "reuters10k", "reutersidf10k": "reuters10k"}
 
 
+class MissingData(InputError):
+    """A data set's files are not here and cannot be downloaded."""
+
+
 def load_data(name):
     """Loads a data set by name, or from a file.
 
@@ -60,7 +64,8 @@ def load_data(name):
         does; and labels, int64 array of shape `(n,)` (a file's as they are), or None where a file has none.
 
     Raises:
-        InputError: if there is no such data set or file, it cannot be downloaded, or it is damaged.
+        InputError: if there is no such data set or file, or it is damaged; its subclass MissingData if a data set's
+            files are not here and cannot be downloaded.
     """
     dataset = DATASETS.get(ALIASES.get(name, name))
     if dataset is not None:
@@ -473,7 +478,7 @@ class Dataset:
             except (OSError, ValueError) as error:
                 problems.append(f"scikit-learn's copy: {error}")
         if reader is None:
-            raise InputError(self.missing(problems))
+            raise MissingData(self.missing(problems))
         x, y = _read(lambda paths: _with_whole_labels(*reader(paths)), paths)
         if np.ndim(x) and self.n_features not in (None, np.shape(x)[-1]):
             raise InputError(f"{paths[0]} has {np.shape(x)[-1]} features a sample instead of {self.n_features}.")

@@ -1,0 +1,333 @@
+"""A sweep's results: `results.csv`, and the tables and files that are made of it alone.
+
+python tables.py     (puts the tables of every results/<name>/results.csv that git tracks into README.md)
+"""
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from files import InputError, whole_file
+from settings import DATASETS
+
+METHODS = ("k-means", "AE+k-means", "AE+GMM", "DEC", "IDEC")
+COLUMNS = (
+    *("dataset", "method", "trial", "protocol", "seed", "acc", "nmi", "ari", "iterations", "stop_reason"),
+    *("pretrain_seconds", "cluster_seconds", "peak_memory_mb"),
+    *("python", "tensorflow", "keras", "numpy", "scikit-learn"),
+)
+WHOLE = ("trial", "seed", "iterations", "peak_memory_mb")
+FRACTIONS = ("acc", "nmi", "ari", "pretrain_seconds", "cluster_seconds")
+METHOD_COLORS = ("#8c8c8c", "#4c9f70", "#c9a227", "#3568a8", "#b5442e")  # k-means, AE+k-means, AE+GMM, DEC, IDEC
+
+
+def read_rows(path):
+    """The rows of a results.csv, one dict each, numbers as int or float, None where a column is empty; [] without file.
+
+    Raises:
+        InputError: if it is no such file.
+    """
+    if not path.exists():
+        return []
+    with open(path, newline="") as file:
+        reader = csv.DictReader(file)
+        if tuple(reader.fieldnames or ()) != COLUMNS:
+            raise InputError(f"{path} has other columns than a results.csv: move it away.")
+        try:
+            return [_parsed(row) for row in reader]
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{path} is damaged in line {reader.line_num} ({error}): mend or delete it.") from error
+
+
+def _parsed(row):
+    kinds = {name: int for name in WHOLE} | {name: float for name in FRACTIONS}
+    return {name: kinds.get(name, str)(value) if value else None for name, value in row.items()}
+
+
+def write_rows(path, rows):
+    """Writes results.csv anew, so that it is never there with half a row; sorted, so that one sweep has one order."""
+    with whole_file(path) as temporary, open(temporary, "w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(sorted(rows, key=row_order))
+
+
+def row_order(row):
+    """Data sets as they are listed, your own after them."""
+    known = DATASETS.index(row["dataset"]) if row["dataset"] in DATASETS else len(DATASETS)
+    return known, row["dataset"], row["trial"], METHODS.index(row["method"])
+
+
+def write_report(folder):
+    """Makes `README.md`, the figures and DEC-keras' `results_dec-keras.csv` of `folder/results.csv`.
+
+    Raises:
+        InputError: if there are no results.
+    """
+    rows = read_rows(folder / "results.csv")
+    if not rows:
+        raise InputError(f"{folder} has no results.csv with results: run the sweep first.")
+    write_seeds_csv(folder / "results_dec-keras.csv", rows)
+    drawn = {
+        "Every trial is a point, the bar their mean.": scores_figure(folder / "scores.png", rows, METHODS),
+        "Scores over the clustering phase, a line for each trial.": iterations_figure(folder, rows),
+    }
+    sections = [
+        f"# {folder.name}",
+        f"`{command(folder, rows)}` made [results.csv](results.csv); the same with `--report-only` made this of it.",
+        tables(folder / "results.csv"),
+        *(f"![{text}]({path.name})\n\n{text}" for text, path in drawn.items() if path is not None),
+        "`results_dec-keras.csv` has AE+k-means and DEC in the layout of DEC-keras' `results.csv`.",
+    ]
+    write_text(folder / "README.md", "\n\n".join(sections) + "\n")
+
+
+def write_text(path, text):
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def command(folder, rows):
+    """The command line that gives these rows."""
+    path = folder / "settings.json"
+    settings = json.loads(path.read_text()) if path.exists() else {"protocol": rows[0]["protocol"]}
+    options = [f"--{name} {value}" for name, value in settings.items() if value is not None]
+    names = " ".join(dict.fromkeys(row["dataset"] for row in sorted(rows, key=row_order)))
+    trials = max(row["trial"] for row in rows)
+    return " ".join(["python run_exp.py", f"--name {folder.name} --datasets {names} --trials {trials}", *options])
+
+
+# What was published, (ACC, NMI) in %: DEC-keras' README (k-means) and its results.csv (AE+k-means and DEC, means of 10
+# trials), and the IDEC paper; the DEC paper's ACC as DEC-keras' README has it.
+PUBLISHED = {
+    "mnist": {"k-means": (53, 50), "AE+k-means": (87.9, 80.7), "DEC": (91.2, 86.9), "IDEC": (88.1, None)},
+    "fmnist": {"k-means": (47, 51), "AE+k-means": (60.6, 63.7), "DEC": (61.8, 65.1)},
+    "usps": {"k-means": (67, 63), "AE+k-means": (70.9, 68.4), "DEC": (76.4, 78.7), "IDEC": (76.1, 78.5)},
+    "reuters10k": {"k-means": (52, 31), "AE+k-means": (76.3, 51.9), "DEC": (77.8, 57.1), "IDEC": (75.6, None)},
+    "stl": {"k-means": (70, 71), "AE+k-means": (78.6, 72.5), "DEC": (85.9, 82.0)},
+}
+PAPER = {"mnist": 84, "reuters10k": 72}
+
+
+def tables(results_csv):
+    """Two Markdown tables of a results.csv: means beside the published ones, in the form of DEC-keras' Table 1; and
+    each method's mean, standard deviation, range and seeds.
+
+    Args:
+        results_csv: Path of a results.csv.
+
+    Returns:
+        str without a line end at its end; the same file gives the same text.
+    """
+    groups = {}
+    for row in sorted(read_rows(results_csv), key=row_order):
+        groups.setdefault(row["dataset"], {}).setdefault(row["method"], []).append(row)
+    rows = [row for methods in groups.values() for rows in methods.values() for row in rows]
+    protocols = ", ".join(f"`{name}`" for name in dict.fromkeys(row["protocol"] for row in rows))
+    return "\n\n".join(
+        [
+            f"Mean ACC and NMI in %, protocol {protocols}; below ours what was published: DEC-keras', and for IDEC the "
+            "IDEC paper's.",
+            table_1(groups),
+            "Mean ± standard deviation (lowest..highest) in % of n trials, and their mean times. Methods other than "
+            "k-means share a trial's pretraining.",
+            table_2(groups),
+            f"Versions: {versions(rows)}.",
+        ]
+    )
+
+
+def table_1(groups):
+    lines = [["data set", "", *METHODS, "DEC paper"]]
+    for dataset, methods in groups.items():
+        published = PUBLISHED.get(dataset, {})
+        for i, score in enumerate(("acc", "nmi")):
+            means = {name: 100 * np.mean([row[score] for row in rows]) for name, rows in methods.items()}
+            lines.append(["" if i else dataset, score, *(_cell(means.get(name), ".1f") for name in METHODS), ""])
+            theirs = [published.get(name, (None, None))[i] for name in METHODS] + [None if i else PAPER.get(dataset)]
+            if any(theirs):
+                lines.append(["", f"{score}, published", *map(_cell, theirs)])
+    return markdown(lines)
+
+
+def _cell(number, form=""):
+    return "" if number is None else format(number, form)
+
+
+def table_2(groups):
+    lines = [["data set", "method", "n", "seeds", "ACC", "NMI", "ARI", "pretraining", "clustering"]]
+    for dataset, methods in groups.items():
+        for method in sorted(methods, key=METHODS.index):
+            rows = methods[method]
+            scores = [spread([row[score] for row in rows]) for score in ("acc", "nmi", "ari")]
+            times = [mean_time([row[column] for row in rows]) for column in ("pretrain_seconds", "cluster_seconds")]
+            lines.append([dataset, method, str(len(rows)), ranges(row["seed"] for row in rows), *scores, *times])
+    return markdown(lines)
+
+
+def spread(values):
+    """Mean ± sample standard deviation (lowest..highest) in %; one value stands alone."""
+    percent = 100 * np.array(values)
+    if len(percent) == 1:
+        return f"{percent[0]:.1f}"
+    return f"{percent.mean():.1f} ± {percent.std(ddof=1):.1f} ({percent.min():.1f}..{percent.max():.1f})"
+
+
+def mean_time(seconds):
+    return "" if None in seconds else f"{np.mean(seconds):.0f} s"
+
+
+def ranges(numbers):
+    """0, 1, 2, 5 -> "0-2, 5"."""
+    runs = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
+
+
+def versions(rows):
+    names = COLUMNS[COLUMNS.index("python") :]
+    return ", ".join(f"{name} {' and '.join(sorted({row[name] for row in rows}))}" for name in names)
+
+
+def markdown(lines):
+    head, *body = ("| " + " | ".join(cells) + " |" for cells in lines)
+    return "\n".join([head, "|" + "---|" * len(lines[0]), *body])
+
+
+def write_seeds_csv(path, rows):
+    """DEC-keras' layout: of each data set its name, then the AE+k-means rows and their mean, then DEC's."""
+    scores = ("acc", "nmi", "ari")
+    with whole_file(path) as temporary, open(temporary, "w", newline="") as file:
+        writer = csv.DictWriter(file, ["trials", *scores], restval="")
+        writer.writeheader()
+        for dataset in dict.fromkeys(row["dataset"] for row in sorted(rows, key=row_order)):
+            writer.writerow({"trials": dataset})
+            for method in ("AE+k-means", "DEC"):
+                ours = [row for row in rows if (row["dataset"], row["method"]) == (dataset, method)]
+                for row in sorted(ours, key=row_order):
+                    writer.writerow({"trials": row["trial"] - 1, **{name: row[name] for name in scores}})
+                if ours:
+                    means = {name: round(float(np.mean([row[name] for row in ours])), 6) for name in scores}
+                    writer.writerow({"trials": " ", **means})
+
+
+# The tables in the project's README.
+
+ROOT = Path(__file__).resolve().parent
+MARKERS = ("<!-- results -->", "<!-- /results -->")
+
+
+def with_tables(text, results):
+    """`text` with the tables of results.csv files between the markers; README.md's test compares the two."""
+    parts = [f"### [{path.parent.name}]({path.parent.relative_to(ROOT)})\n\n{tables(path)}\n" for path in results]
+    between = "\n".join(["", *parts]) if parts else "\n"
+    pattern = "(" + ").*?(".join(map(re.escape, MARKERS)) + ")"
+    if not re.search(pattern, text, re.S):
+        raise InputError(f"README.md lacks the lines {' and '.join(MARKERS)}: put them where the tables belong.")
+    return re.sub(pattern, lambda match: f"{match[1]}\n{between.lstrip()}{match[2]}", text, flags=re.S)
+
+
+def tracked_results():
+    """The results.csv of the sweeps that git tracks, in order of name."""
+    files = subprocess.run(["git", "ls-files", "results/*/results.csv"], cwd=ROOT, capture_output=True, text=True)
+    return [ROOT / line for line in sorted(files.stdout.splitlines())]
+
+
+def scores_figure(path, rows, methods):
+    """ACC by method and data set: every trial a point, the mean a bar.
+
+    Args:
+        path: Path of the PNG file.
+        rows: of `read_rows`, at least one.
+        methods: names of all methods, in order.
+
+    Returns:
+        path.
+    """
+    datasets = list(dict.fromkeys(row["dataset"] for row in rows))
+    figure = Figure(figsize=(max(6.5, 2 + 2.2 * len(datasets)), 4), layout="constrained")
+    axes = figure.add_subplot()
+    for j, (method, color) in enumerate(zip(methods, METHOD_COLORS, strict=True)):
+        at, means = [], []
+        for i, dataset in enumerate(datasets):
+            values = [100 * row["acc"] for row in rows if (row["dataset"], row["method"]) == (dataset, method)]
+            if not values:
+                continue
+            middle = i + (j - (len(methods) - 1) / 2) * 0.16
+            at.append(middle)
+            means.append(np.mean(values))
+            spread = np.linspace(-0.045, 0.045, len(values)) if len(values) > 1 else [0.0]
+            points = {"s": 14, "color": "black", "edgecolors": "white", "linewidths": 0.5, "zorder": 3}
+            axes.scatter(middle + np.array(spread), values, **points)
+        if at:
+            axes.bar(at, means, width=0.145, color=color, label=method)
+    axes.set_xticks(range(len(datasets)), datasets)
+    axes.set_xlim(-0.6, len(datasets) - 0.4)
+    axes.set_ylim(0, 100)
+    axes.set_ylabel("ACC in %")
+    axes.grid(axis="y", alpha=0.3)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside upper center", ncols=len(methods), frameon=False, columnspacing=1, handlelength=1)
+    figure.savefig(path, dpi=110)
+    return path
+
+
+def iterations_figure(folder, rows):
+    """ACC and NMI over the clustering phase's batches, from the `dec_log.csv` and `idec_log.csv` of a sweep's trials.
+
+    Args:
+        folder: Path of the sweep's folder; the figure is its `iterations.png`.
+        rows: of `read_rows`.
+
+    Returns:
+        the figure's Path, or None where there are no logs.
+    """
+    logs = {}
+    for row in rows:
+        path = folder / row["dataset"] / f"trial{row['trial']}" / f"{row['method'].lower()}_log.csv"
+        if row["method"] in ("DEC", "IDEC") and path.exists():
+            logs.setdefault(row["dataset"], []).append((row["method"], path))
+    if not logs:
+        return None
+    figure = Figure(figsize=(9, 2.6 * len(logs) + 0.6), layout="constrained")
+    grid = figure.subplots(len(logs), 2, squeeze=False)
+    for line, (dataset, files) in zip(grid, logs.items(), strict=True):
+        for axes, score in zip(line, ("acc", "nmi"), strict=True):
+            for method, path in files:
+                with open(path, newline="") as file:
+                    log = list(csv.DictReader(file))
+                batches, values = [int(row["iter"]) for row in log], [100 * float(row[score]) for row in log]
+                color = METHOD_COLORS[3] if method == "DEC" else METHOD_COLORS[4]
+                axes.plot(batches, values, color=color, alpha=0.7, linewidth=1, label=method)
+            axes.set_title(f"{dataset}: {score.upper()} in %", fontsize="medium")
+            axes.grid(alpha=0.3)
+            axes.spines[["top", "right"]].set_visible(False)
+    for axes in grid[-1]:
+        axes.set_xlabel("batches")
+    handles = {}
+    for axes in figure.axes:
+        handles |= {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    names = sorted(handles)
+    figure.legend([handles[name] for name in names], names, loc="outside upper center", ncols=2, frameon=False)
+    path = folder / "iterations.png"
+    figure.savefig(path, dpi=110)
+    return path
+
+
+if __name__ == "__main__":
+    readme = ROOT / "README.md"
+    try:
+        write_text(readme, with_tables(readme.read_text(encoding="utf-8"), tracked_results()))
+    except InputError as error:
+        sys.exit(f"tables.py: error: {error}")

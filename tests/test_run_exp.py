@@ -1,0 +1,454 @@
+"""Sweeps: real ones on small data, killed and resumed, in several processes and on a dask cluster; their report."""
+
+import contextlib
+import csv
+import fcntl
+import io
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.datasets import make_blobs
+
+import cli
+import datasets
+import run_exp
+import tables
+from DEC import DEC
+from IDEC import IDEC
+from tables import COLUMNS, METHODS, read_rows, write_rows
+
+ROOT = Path(__file__).resolve().parent.parent
+SCORES = ("dataset", "method", "trial", "protocol", "seed", "acc", "nmi", "ari", "iterations", "stop_reason")
+SHORT = ("--pretrain_epochs", "3", "--maxiter", "40")
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    """A folder with blobs.npz and an unbroken sweep of it: all methods, 2 trials."""
+    folder = tmp_path_factory.mktemp("reference")
+    x, y = make_blobs(100, 6, centers=3, cluster_std=4, random_state=0)
+    np.savez(folder / "blobs.npz", x=x / 10, y=y)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        code, out = sweep("--datasets", "blobs.npz", "--trials", 2)
+    assert code == 0
+    assert "0 of 2 trials done; running: blobs 1; waiting: 1" in out
+    assert "1 of 2 trials done; running: blobs 2; waiting: 0; expected end" in out
+    assert "2 of 2 trials done" in out
+    return folder
+
+
+@pytest.fixture
+def npz(reference, tmp_path, monkeypatch):
+    """In a folder of the test's own."""
+    monkeypatch.chdir(tmp_path)
+    return str(reference / "blobs.npz")
+
+
+def sweep(*arguments):
+    """Exit code and output of a sweep; its trials have processes of their own."""
+    with contextlib.redirect_stdout(io.StringIO()) as out, pytest.raises(SystemExit) as end:
+        run_exp.main([*SHORT, *map(str, arguments)])
+    return end.value.code, out.getvalue()
+
+
+def start(*arguments):
+    """A sweep as a user starts it, in the current folder."""
+    command = [sys.executable, str(ROOT / "run_exp.py"), *SHORT, *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def rows(folder):
+    """What of a sweep's rows does not depend on time and memory."""
+    return [{name: row[name] for name in SCORES} for row in read_rows(Path(folder, "results.csv"))]
+
+
+def test_rows_are_the_command_lines(reference, tmp_path, monkeypatch):
+    """DEC.py from the start == DEC.py from its weights == the row; IDEC.py from the same weights."""
+    monkeypatch.chdir(tmp_path)
+
+    def command_line(method, folder, *more):
+        short = (*SHORT, "--dataset", str(reference / "blobs.npz"), "--seed", "1", "--save_dir", folder)
+        cli.main(method, [*short, *more])
+        with open(Path(folder, f"{method.name.lower()}_log.csv"), newline="") as file:
+            return list(csv.DictReader(file))
+
+    start_to_end = command_line(DEC, "dec")
+    from_weights = command_line(DEC, "dec2", "--ae_weights", "dec/ae_weights.h5")
+    idec = command_line(IDEC, "idec", "--ae_weights", "dec/ae_weights.h5")
+    assert start_to_end == from_weights
+    by_method = {row["method"]: row for row in read_rows(reference / "results/exp1/results.csv") if row["trial"] == 2}
+    assert tuple(by_method) == METHODS
+    for method, line in (("AE+k-means", start_to_end[0]), ("DEC", start_to_end[-1]), ("IDEC", idec[-1])):
+        for score in ("acc", "nmi", "ari"):
+            assert by_method[method][score] == float(line[score]), method
+    dec = by_method["DEC"]
+    assert (dec["dataset"], dec["trial"], dec["seed"], dec["protocol"]) == ("blobs", 2, 1, "dec-keras")
+    assert dec["iterations"] == int(start_to_end[-1]["iter"])
+    assert (by_method["k-means"]["pretrain_seconds"], by_method["k-means"]["iterations"]) == (None, None)
+    assert dec["pretrain_seconds"] > 0
+    assert dec["cluster_seconds"] > 0
+    assert 100 < dec["peak_memory_mb"] < 10_000
+    assert dec["numpy"] == np.__version__
+    assert not list(reference.rglob("*_model_[0-9]*.h5"))
+
+
+def test_a_resumed_sweep_repeats_nothing_that_is_done(reference, npz):
+    """A row that is lost but was kept in its folder, and a method that was cut off."""
+    shutil.copytree(reference / "results", "results")
+    folder = Path("results/exp1")
+    weights = folder / "blobs/trial1/ae_weights.h5"
+    pretrained = weights.stat().st_mtime_ns
+    (folder / "blobs/trial1/IDEC.json").unlink()
+    ours = [row for row in read_rows(folder / "results.csv") if row["trial"] == 1]
+    write_rows(folder / "results.csv", ours[:3])
+    arguments = ("--datasets", npz, "--trials", 1)
+    assert "blobs, trial 1: would run DEC, IDEC\n" in sweep(*arguments, "--dry-run")[1]
+    code, out = sweep(*arguments)
+    assert (code, rows(folder)) == (0, [row for row in rows(reference / "results/exp1") if row["trial"] == 1])
+    assert weights.stat().st_mtime_ns == pretrained
+    log = (folder / "blobs/trial1/log.txt").read_text()
+    assert (log.count("trial 1: DEC"), log.count("trial 1: IDEC")) == (1, 2)
+    assert "1 of 1 trials done" in out
+
+    times = (folder / "results.csv").stat().st_mtime_ns
+    code, out = sweep(*arguments)
+    assert code == 0
+    assert "0 of 0 trials done" in out
+    assert (folder / "results.csv").stat().st_mtime_ns == times
+
+
+def test_other_settings_are_refused(reference, npz, capsys):
+    shutil.copytree(reference / "results", "results")
+    assert sweep("--datasets", npz, "--seed", 1, "--protocol", "fast")[0] == 2
+    assert "was made with protocol dec-keras, seed 0: give the same" in capsys.readouterr().err
+
+
+def killed_sweep(arguments, kills):
+    """Starts the sweep `kills` times and kills it shortly after it has begun another method, then lets it end."""
+    for _ in range(kills):
+        before = begun()
+        process = start(*arguments)
+        while begun() == before:
+            assert process.poll() is None, process.stdout.read()
+            time.sleep(0.02)
+        time.sleep(random.uniform(0, 1))
+        process.kill()
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+    assert sweep(*arguments)[0] == 0
+
+
+def begun():
+    """How many times methods of this folder's sweeps have begun."""
+    return sum(times_begun(log) for log in Path().glob("results/*/*/*/log.txt"))
+
+
+def test_a_killed_sweep_ends_as_one_never_killed(reference, npz):
+    killed_sweep(["--datasets", npz, "--trials", 1], kills=1)
+    assert rows("results/exp1") == [row for row in rows(reference / "results/exp1") if row["trial"] == 1]
+
+
+@pytest.mark.slow
+def test_five_kills_on_digits(tmp_path, monkeypatch):
+    arguments = ["--datasets", "digits", "--trials", 3]
+    (tmp_path / "unbroken").mkdir()
+    (tmp_path / "killed").mkdir()
+    monkeypatch.chdir(tmp_path / "unbroken")
+    assert sweep(*arguments)[0] == 0
+    monkeypatch.chdir(tmp_path / "killed")
+    killed_sweep(arguments, kills=5)
+    assert rows("results/exp1") == rows(tmp_path / "unbroken/results/exp1")
+    assert len(rows("results/exp1")) == 3 * len(METHODS)
+
+
+@pytest.mark.slow
+def test_two_jobs_on_digits_give_the_same_rows(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = ("--datasets", "digits", "--trials", 2)
+    assert sweep(*arguments)[0] == 0
+    assert sweep(*arguments, "--jobs", 2, "--name", "two")[0] == 0
+    assert rows("results/two") == rows("results/exp1")
+
+
+def test_two_jobs_give_the_same_rows(reference, npz):
+    assert sweep("--datasets", npz, "--trials", 2, "--jobs", 2)[0] == 0
+    assert rows("results/exp1") == rows(reference / "results/exp1")
+
+
+@pytest.fixture
+def cluster():
+    """A scheduler and two workers on loopback: its address, and the workers' processes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    dask = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(port)]
+    address, quiet = f"tcp://127.0.0.1:{port}", {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    worker = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-nanny"]
+    processes = [subprocess.Popen([*command, "--no-dashboard"], **quiet) for command in (dask, worker, worker)]
+    yield address, processes[1:]
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def dask_sweep(cluster, arguments, label):
+    """Runs a sweep of two trials on the cluster; kills the worker whose trial is the first to have begun a method."""
+    address, workers = cluster
+    process = start(*arguments, "--dask", address, "--jobs", 2, "--name", "dask")
+    logs = {trial: Path(f"results/dask/{label}/trial{trial}/log.txt") for trial in (1, 2)}
+    until = time.monotonic() + 60
+    while not (begun := [trial for trial, log in logs.items() if times_begun(log)]):
+        assert time.monotonic() < until, "no worker has begun"
+        time.sleep(0.1)
+    task = f'"trial": {begun[0]},'
+    (worker,) = [w for w in workers if any(task in command for command in children(w).values())]
+    worker.kill()
+    out, _ = process.communicate()
+    assert process.returncode == 0, out
+    methods = len(METHODS) if "--methods" not in arguments else 1
+    assert times_begun(logs[begun[0]]) == methods + 1  # what was cut off began twice
+    assert [w.poll() for w in workers if w is not worker] == [None]
+
+
+def times_begun(log):
+    return log.exists() and log.read_text().count(", trial ")
+
+
+def children(process):
+    """The trials that `process`, in any of its threads, has started: {process id: command line}."""
+    lists = Path(f"/proc/{process.pid}/task").glob("*/children")
+    pids = [int(pid) for path in lists for pid in path.read_text().split()]
+    commands = {pid: Path(f"/proc/{pid}/cmdline").read_text() for pid in pids}
+    return {pid: command for pid, command in commands.items() if "trial.py" in command}
+
+
+def test_a_dask_worker_that_dies_has_its_trial_run_elsewhere(reference, npz, cluster):
+    dask_sweep(cluster, ["--datasets", npz, "--trials", 2], "blobs")
+    assert rows("results/dask") == rows(reference / "results/exp1")
+
+
+@pytest.mark.slow
+def test_dask_on_digits_gives_the_same_rows(tmp_path, monkeypatch, cluster):
+    monkeypatch.chdir(tmp_path)
+    arguments = ("--datasets", "digits", "--trials", 2, "--methods", "DEC")
+    dask_sweep(cluster, arguments, "digits")
+    assert sweep(*arguments)[0] == 0
+    assert rows("results/dask") == rows("results/exp1")
+
+
+def test_a_trial_whose_parent_died_ends(tmp_path):
+    """Its stdin ends with the parent's life; it would else run beside the resumed one."""
+    task = {"folder": str(tmp_path), "methods": []}
+    with open(tmp_path / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # it waits for this, after its imports
+        process = subprocess.Popen([sys.executable, ROOT / "trial.py", json.dumps(task)], stdin=subprocess.PIPE)
+        process.stdin.close()
+        assert process.wait(60) == 1
+
+
+def test_damaged_and_missing_data_leave_the_rest_intact(reference, npz, tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets, "DATA", tmp_path / "data")
+    Path("broken.npz").write_bytes(Path(npz).read_bytes()[:500])
+    Path("data/pendigits").mkdir(parents=True)
+    for name in ("pendigits.tra", "pendigits.tes"):
+        Path("data/pendigits", name).write_text("1,2\n3\n")
+    monkeypatch.setenv("DEC_DATA_DIR", str(tmp_path / "data"))
+    arguments = ("--trials", 1, "--methods", "k-means", "--datasets")
+    code, out = sweep(*arguments, "broken.npz", "pendigits", npz, "rcv1-10k")
+    assert code == 1
+    assert rows("results/exp1") == rows(reference / "results/exp1")[:1]
+    assert "Skipped rcv1-10k: No data" in out
+    for text in ("FAILED: broken", "FAILED: pendigits"):
+        assert text in out
+    log = Path("results/exp1/errors.log").read_text()
+    assert log.count("Traceback") >= 2
+    assert "rcv1-10k" not in log
+    code, out = sweep(*arguments, npz, "rcv1-10k")
+    assert (code, rows("results/exp1")) == (0, rows(reference / "results/exp1")[:1])
+
+
+def test_a_trial_that_fails_is_logged_and_tried_again(npz):
+    """Its k-means row is kept; pretraining diverges, and is tried once, not for each method."""
+    good = dict(np.load(npz))
+    np.savez("huge.npz", x=good["x"] * 1e30, y=good["y"])
+    arguments = ("--trials", 1, "--datasets", "huge.npz")
+    code, out = sweep(*arguments)
+    assert code == 1
+    assert out.count("FAILED: huge, trial 1") == 4
+    assert Path("results/exp1/errors.log").read_text().count("FloatingPointError: Training diverged") == 4
+    assert Path("results/exp1/huge/trial1/log.txt").read_text().count("Epoch 1/3") == 1
+    assert [row["method"] for row in rows("results/exp1")] == ["k-means"]
+    assert "huge, trial 1: would run AE+k-means, AE+GMM, DEC, IDEC\n" in sweep(*arguments, "--dry-run")[1]
+    np.savez("huge.npz", **good)
+    assert sweep(*arguments)[0] == 0
+    assert [row["method"] for row in rows("results/exp1")] == list(METHODS)
+
+
+def test_a_trial_that_crashes_is_logged(npz):
+    """Killed from outside, as for want of memory; nothing of it is taken for a result."""
+    process = start("--datasets", npz, "--trials", 1)
+    until = time.monotonic() + 30
+    while not (trials := children(process)):
+        assert time.monotonic() < until, "no trial has begun"
+        time.sleep(0.1)
+    for pid in trials:
+        os.kill(pid, signal.SIGKILL)
+    out, _ = process.communicate()
+    assert process.returncode == 1
+    assert "ended with code -9" in out
+    assert rows("results/exp1") == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--datasets", "imagenet"], "There is no data set or file 'imagenet'"),
+        (["--datasets", "blobs.npz", "other/blobs.npz"], "Two data sets are called blobs"),
+        (["--trials", "0"], "--trials is 0"),
+        (["--jobs", "two"], "--jobs is two"),
+        (["--seed", "4294967290"], "at most 4294967286"),
+        (["--name", "../exp1"], "the name of a folder"),
+        (["--report-only"], "run the sweep first"),
+        (["--datasets", "blobs.npz", "--dask", "tcp://127.0.0.1:9"], "no dask scheduler at tcp://127.0.0.1:9"),
+    ],
+)
+def test_bad_input_ends_in_one_sentence(npz, capsys, arguments, message):
+    Path("other").mkdir()
+    for folder in (".", "other"):
+        shutil.copy(npz, folder)
+    with pytest.raises(SystemExit) as end:
+        run_exp.main(arguments)
+    assert end.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_dask_missing_is_told(npz, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(SystemExit) as end:
+        run_exp.main(["--datasets", npz, "--dask", "tcp://127.0.0.1:8786"])
+    assert end.value.code == 2
+    assert "pip install distributed" in capsys.readouterr().err
+
+
+def test_two_sweeps_do_not_share_a_folder(tmp_path):
+    with (
+        run_exp.only_sweep(tmp_path),
+        pytest.raises(run_exp.InputError, match=r"Another run_exp\.py"),
+        run_exp.only_sweep(tmp_path),
+    ):
+        pass
+
+
+def test_defaults_are_those_of_the_seed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    args = run_exp.parse([])
+    assert list(args.datasets) == ["usps", "reuters10k", "stl", "mnist", "fmnist"]
+    assert (args.trials, args.protocol, args.jobs) == (10, "dec-keras", 1)
+    assert args.folder == tmp_path / "results" / "exp1"
+    assert not (tmp_path / "results").exists()
+
+
+# The report.
+
+
+def made_up(datasets=("usps", "mine"), methods=METHODS, trials=3):
+    """Rows with known scores."""
+    rng = np.random.default_rng(0)
+    blank = dict.fromkeys(COLUMNS, "1")
+    return [
+        blank
+        | {"dataset": dataset, "method": method, "trial": t, "seed": t - 1, "protocol": "fast", "stop_reason": "tol"}
+        | {name: round(rng.uniform(0.5, 0.9), 5) for name in ("acc", "nmi", "ari")}
+        for dataset in datasets
+        for t in range(1, trials + 1)
+        for method in methods
+    ]
+
+
+def test_tables_hold_mean_deviation_range_and_published(tmp_path):
+    results = made_up()
+    write_rows(tmp_path / "results.csv", results)
+    text = tables.tables(tmp_path / "results.csv")
+    acc = 100 * np.array([row["acc"] for row in results if (row["dataset"], row["method"]) == ("usps", "DEC")])
+    spread = f"{acc.mean():.1f} ± {acc.std(ddof=1):.1f} ({acc.min():.1f}..{acc.max():.1f})"
+    assert f"| usps | DEC | 3 | 0-2 | {spread} |" in text
+    assert "|  | acc, published | 67 | 70.9 |  | 76.4 | 76.1 |  |" in text
+    assert text.index("| usps | acc |") < text.index("| mine | acc |")
+    assert "mine | acc" in text
+    assert text.count("published |") == 2  # none of mine
+    assert "protocol `fast`" in text
+
+
+@pytest.mark.parametrize(("seeds", "text"), [([0, 1, 2, 5], "0-2, 5"), ([4], "4"), ([3, 1], "1, 3"), ([2, 1], "1-2")])
+def test_ranges(seeds, text):
+    assert tables.ranges(seeds) == text
+
+
+def test_the_report_depends_on_the_results_alone(tmp_path):
+    """The same bytes again, rows in any order; figures and DEC-keras' layout too."""
+    folder = tmp_path / "mine"
+    (folder / "usps" / "trial1").mkdir(parents=True)
+    (folder / "usps" / "trial1" / "dec_log.csv").write_text("iter,acc,nmi\n0,0.5,0.4\n30,0.6,0.5\n")
+    results = made_up()
+    write_rows(folder / "results.csv", results)
+    tables.write_report(folder)
+    names = ("results.csv", "README.md", "results_dec-keras.csv", "scores.png", "iterations.png")
+    before = {name: (folder / name).read_bytes() for name in names}
+    write_rows(folder / "results.csv", results[::-1])
+    tables.write_report(folder)
+    assert {name: (folder / name).read_bytes() for name in names} == before
+    text = (folder / "README.md").read_text()
+    assert "python run_exp.py --name mine --datasets usps mine --trials 3 --protocol fast" in text
+    assert tables.tables(folder / "results.csv") in text
+
+    with open(folder / "results_dec-keras.csv", newline="") as file:
+        seeds = list(csv.DictReader(file))
+    assert [row["trials"] for row in seeds] == ["usps", "0", "1", "2", " ", "0", "1", "2", " "] + [
+        *("mine", "0", "1", "2", " ", "0", "1", "2", " ")
+    ]
+    dec = [row["acc"] for row in results if (row["dataset"], row["method"]) == ("usps", "DEC")]
+    assert [float(row["acc"]) for row in seeds[5:8]] == dec
+    assert float(seeds[8]["acc"]) == pytest.approx(np.mean(dec), abs=1e-6)
+
+
+def test_damaged_results_are_told(tmp_path):
+    path = tmp_path / "results.csv"
+    write_rows(path, made_up())
+    path.write_text(path.read_text().replace(",fast,0,", ",fast,zero,", 1))
+    with pytest.raises(tables.InputError, match=r"is damaged in line 2"):
+        read_rows(path)
+    path.write_text("trials,acc\n0,1\n")
+    with pytest.raises(tables.InputError, match="other columns"):
+        read_rows(path)
+
+
+def test_readme_has_the_tables_of_the_committed_results():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert tables.with_tables(text, tables.tracked_results()) == text
+
+
+def test_tables_are_put_between_the_markers(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "ROOT", tmp_path)
+    path = tmp_path / "results" / "exp1" / "results.csv"
+    path.parent.mkdir(parents=True)
+    write_rows(path, made_up())
+    text = "before\n\n<!-- results -->\nold\n<!-- /results -->\n\nafter\n"
+    new = tables.with_tables(text, [path])
+    assert new.startswith("before\n\n<!-- results -->\n### [exp1](results/exp1)\n\n")
+    assert tables.tables(path) in new
+    assert new.endswith("\n<!-- /results -->\n\nafter\n")
+    assert "old" not in new
+    assert tables.with_tables(new, [path]) == new
+    with pytest.raises(tables.InputError, match="lacks the lines"):
+        tables.with_tables("no markers", [path])

@@ -1,0 +1,146 @@
+"""One trial of a sweep, in a process of its own, which `run_exp.py` starts: every method on one data set with one seed.
+
+Its one argument is the task as JSON (see `run_exp.tasks`). Each method's row is kept in `<method>.json` in the trial's
+folder as soon as it is there, so a trial that was cut off goes on behind it. The process ends when its stdin does, that
+is with the sweep or the worker that started it.
+"""
+
+import fcntl
+import json
+import os
+import platform
+import resource
+import sys
+import threading
+import traceback
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from time import time
+
+import cli
+import metrics
+from clustering import gmm_start, kmeans_start
+from DEC import DEC
+from files import InputError, whole_file
+from IDEC import IDEC
+
+VERSIONS = {"python": platform.python_version()}
+VERSIONS |= {name: version(name) for name in ("tensorflow", "keras", "numpy", "scikit-learn")}
+STARTS = {"AE+k-means": kmeans_start, "AE+GMM": gmm_start}
+
+
+class Trial:
+    """What the methods of one trial share: the data, and the pretrained autoencoder in `ae_weights.h5`."""
+
+    def __init__(self, task):
+        self.task, self.folder = task, Path(task["folder"])
+        self.weights = self.folder / "ae_weights.h5"
+        self.pretraining_error = None
+
+    def run(self):
+        for method in self.task["methods"]:
+            path = self.folder / f"{method}.json"
+            if path.exists():
+                continue
+            try:
+                outcome = {"row": self.row(method)}
+            except Exception:
+                outcome = {"error": traceback.format_exc()}
+                print(outcome["error"], flush=True)
+            write_json(path, outcome)
+
+    def row(self, method):
+        """A row of results.csv."""
+        print(f"\n{self.task['label']}, trial {self.task['trial']}: {method}", flush=True)
+        _, y, *_ = self.data
+        if y is None:
+            raise InputError("The data have no labels to score by: give an .npz file with x and y.")
+        pretrain_seconds = None if method == "k-means" else self.pretrain_seconds
+        start = time()
+        labels, clustering = self.cluster(method)
+        return {
+            "dataset": self.task["label"],
+            "method": method,
+            "trial": self.task["trial"],
+            "protocol": self.task["protocol"],
+            "seed": self.task["seed"],
+            **{name: round(value, 5) for name, value in metrics.scores(y, labels).items()},
+            **clustering,
+            "pretrain_seconds": pretrain_seconds,
+            "cluster_seconds": round(time() - start, 1),
+            "peak_memory_mb": peak_memory(),
+            **VERSIONS,
+        }
+
+    def cluster(self, method):
+        """Labels, and what else a row says of the clustering."""
+        x, _, _, n_clusters = self.data
+        if method == "k-means":
+            return kmeans_start(x, n_clusters, self.task["seed"])[1], {}
+        if method in STARTS:
+            dec, _, _ = self.build(DEC, "--ae_weights", str(self.weights))
+            return STARTS[method](dec.extract_features(x), n_clusters, self.task["seed"])[1], {}
+        dec, args, settings = self.build({"DEC": DEC, "IDEC": IDEC}[method], "--ae_weights", str(self.weights))
+        cli.cluster(dec, *self.data[:2], args, settings)
+        for path in self.folder.glob(f"{method}_model_[0-9]*.h5"):  # hundreds of MB in long runs
+            path.unlink()
+        return dec.result.labels, {"iterations": dec.result.n_iter, "stop_reason": dec.result.stop_reason}
+
+    def build(self, method, *more):
+        """The method as its command line builds it, that command line, and its settings in force."""
+        args, settings = self.settings(method, *more)
+        return cli.build(method, args, settings, *self.data), args, settings
+
+    def settings(self, method, *more):
+        names = ("dataset", "protocol", "seed", "maxiter", "pretrain_epochs")
+        given = {name: self.task[name] for name in names if self.task[name] is not None}
+        arguments = [part for name, value in given.items() for part in (f"--{name}", str(value))]
+        args = cli.parse(method, [*arguments, "--save_dir", str(self.folder), *more])
+        return args, cli.settings_in_force(cli.protocol_settings(method, args), args)
+
+    @cached_property
+    def data(self):
+        return cli.prepare(*self.settings(DEC))
+
+    @cached_property
+    def pretrain_seconds(self):
+        """Pretrains the autoencoder unless that was done; how long it took."""
+        path = self.folder / "pretrain.json"
+        if not (path.exists() and self.weights.exists()):
+            if self.pretraining_error is not None:
+                raise self.pretraining_error
+            try:
+                dec, args, settings = self.build(DEC)
+                start = time()
+                cli.pretrain(dec, *self.data[:2], args, settings)
+            except Exception as error:
+                self.pretraining_error = error  # not to be tried again for each method
+                raise
+            write_json(path, {"seconds": round(time() - start, 1)})
+        return json.loads(path.read_text())["seconds"]
+
+
+def write_json(path, value):
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(value))
+
+
+def peak_memory():
+    """Of this process until now, in MB."""
+    unit = 2**20 if sys.platform == "darwin" else 2**10  # of ru_maxrss: bytes or kilobytes
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit)
+
+
+def end_with_stdin():
+    while os.read(0, 1):
+        pass
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    threading.Thread(target=end_with_stdin, daemon=True).start()
+    trial = Trial(json.loads(sys.argv[1]))
+    with open(trial.folder / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the process of a worker that was thought dead may still be ending
+        trial.run()
