@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import DIMS
+from scipy.special import softmax
+from scipy.stats import multivariate_normal as normal
 from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
 from sklearn.mixture import GaussianMixture
@@ -127,7 +129,7 @@ def test_fewer_different_codes_than_clusters_are_told_once(capsys):
 def test_past_a_number_of_codes_the_starts_take_less_and_say_so(capsys, monkeypatch):
     monkeypatch.setattr("clustering.MANY_CODES", 300)
     codes, y = make_blobs(1000, n_features=3, centers=4, cluster_std=0.3, random_state=0)
-    for start, told in ((kmeans_start, "k-means in mini-batches"), (gmm_start, "a sample of 300 codes")):
+    for start, told in ((kmeans_start, "k-means in mini-batches"), (gmm_start, "fitted to 300 of the codes")):
         centers, labels = start(codes, 4, seed=1)
         again, _ = start(codes, 4, seed=1)
         np.testing.assert_array_equal(centers, again)
@@ -147,13 +149,35 @@ def test_gmm_start_tells_stretched_clusters_apart_where_kmeans_cuts_them():
     np.testing.assert_allclose(np.sort(centers[:, 1]), [0, 3], atol=0.1)
 
 
-def test_gmm_start_is_the_likeliest_of_its_restarts():
+def test_gmm_start_takes_the_restart_of_highest_icl_for_equal_proportions(monkeypatch):
     codes = np.random.default_rng(0).normal(size=(300, 2))
-    centers, _ = gmm_start(codes, 12, seed=3)
-    mixture = GaussianMixture(12, n_init=8, max_iter=300, random_state=3).fit(codes)
-    np.testing.assert_allclose(centers, mixture.means_, atol=1e-6)
-    one = GaussianMixture(12, n_init=1, max_iter=300, random_state=3).fit(codes)
-    assert np.abs(one.means_ - mixture.means_).max() > 0.01
+    restarts, restart = [], clustering._restart
+
+    def recorded(*args):
+        restarts.append(restart(*args))
+        return restarts[-1]
+
+    monkeypatch.setattr("clustering._restart", recorded)
+    centers, labels = gmm_start(codes, 8, seed=3)
+    assert len(restarts) == 30
+    for icl, init in restarts:  # written out from the components' densities
+        weights, means, precisions = init["weights_init"], init["means_init"], init["precisions_init"]
+        parts = zip(means, precisions, strict=True)
+        joint = np.log(weights) + np.stack([normal(m, np.linalg.inv(p)).logpdf(codes) for m, p in parts], axis=1)
+        shares = softmax(joint, axis=1)
+        expected = (shares * joint).sum(1).mean() - weights @ np.log(weights) - np.log(8)
+        assert icl == pytest.approx(expected, abs=1e-6)
+    best = max(restarts, key=lambda found: found[0])[1]
+    likeliest = max(restarts, key=lambda found: GaussianMixture(8, **found[1]).fit(codes).lower_bound_)[1]
+    assert likeliest is not best  # so that taking the likeliest would show
+    mixture = GaussianMixture(8, max_iter=300, **best).fit(codes)
+    np.testing.assert_allclose(centers, mixture.means_)
+    np.testing.assert_array_equal(labels, mixture.predict(codes))
+
+
+def test_gmm_start_tells_of_too_few_codes():
+    with pytest.raises(InputError, match="too few different codes for a mixture of 5"):
+        gmm_start(np.zeros((4, 2), "float32"), 5, seed=0)
 
 
 def seed_loop(dec, x, start, iterations, batch_size, update_interval):
