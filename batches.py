@@ -4,6 +4,7 @@ x stays where it is and is held once. NumPy or SciPy take a batch's rows out of 
 an array that costs as much as TensorFlow's own gather, which would need a second copy of it.
 """
 
+import random
 import zlib
 from functools import partial
 
@@ -48,8 +49,11 @@ def pieces(x, size=PREDICT_BATCH):
 
 
 def predict(model, x):
-    """`model.predict(x)` for any x of `pieces` and a model with one output, without Keras' copy of x."""
-    return np.concatenate([model.predict_on_batch(piece) for piece in pieces(x)])
+    """`model.predict(x)` for any x of `pieces` and a model with one output, without Keras' copy of x.
+
+    Where a tf.distribute strategy is at work, every replica predicts all: Keras' predict would give each row twice.
+    """
+    return np.concatenate([np.asarray(model(piece, training=False)) for piece in pieces(x)])
 
 
 def checksum(x):
@@ -66,26 +70,35 @@ def endless_batches(x, batch_size, shuffle=False):
     Args:
         x: as for `rows`.
         batch_size: samples a batch; the last of an epoch is smaller where batch_size does not divide them.
-        shuffle: in a new order every epoch, by TensorFlow's global seed. By indices, since Keras 3's own shuffling of
-            arrays repeats one order in every epoch once a seed is set.
+        shuffle: in a new order every epoch, which depends on Python's global random state (as Keras' initializers do)
+            and the epoch alone. Keras 3's own shuffling of arrays repeats one order in every epoch once a seed is set,
+            and tf.data's gives another one under a tf.distribute strategy.
     """
+    n, seed = x.shape[0], random.getrandbits(31) if shuffle else None
+
+    def epoch(number):
+        order = tf.range(n, dtype=tf.int64)
+        if shuffle:
+            order = tf.random.experimental.stateless_shuffle(order, seed=(seed, number))
+        return tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
 
     def read(indices):
         batch = tf.numpy_function(partial(rows, x), [indices], tf.float32)
         batch.set_shape((None, x.shape[1]))
         return indices, batch
 
-    indices = tf.data.Dataset.range(x.shape[0])
-    if shuffle:
-        indices = indices.shuffle(x.shape[0])
-    return indices.batch(batch_size).repeat().map(read).prefetch(4)
+    batches = tf.data.Dataset.counter().flat_map(epoch).map(read).prefetch(4)
+    options = tf.data.Options()  # a strategy's workers each take their share of every batch
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return batches.with_options(options)
 
 
 class BatchTrainer(keras.Model):
     """Lets Keras' `fit` train a compiled `model` on `endless_batches`, in a step compiled by XLA.
 
     XLA fuses what lies between the matrix products (activations, losses, the optimizer): a step of the paper's network
-    takes about 0.75 of the time. Keras' own choice ("auto") leaves it off on a CPU; on a GPU it stands.
+    takes about 0.75 of the time. Keras' own choice ("auto") leaves it off on a CPU; it stands on a GPU
+    and under a tf.distribute strategy of several replicas.
 
     Args:
         model: a compiled Keras model.
@@ -96,12 +109,17 @@ class BatchTrainer(keras.Model):
         super().__init__()
         self.trained, self.prepare = model, prepare
         self.built = True
-        on_gpu = bool(tf.config.list_physical_devices("GPU"))
-        self.compile(optimizer=model.optimizer, jit_compile="auto" if on_gpu else True)
+        alone_on_cpu = self.distribute_strategy.num_replicas_in_sync == 1 and not tf.config.list_physical_devices("GPU")
+        self.compile(optimizer=model.optimizer, jit_compile=True if alone_on_cpu else "auto")
 
     @property
     def metrics(self):  # what `fit` resets and reports
         return self.trained.metrics
 
     def train_step(self, batch):
-        return self.trained.train_step(self.prepare(*batch))
+        logs = self.trained.train_step(self.prepare(*batch))
+        several_hosts = isinstance(self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy)
+        return {name: value[None] if several_hosts else value for name, value in logs.items()}  # Keras takes their mean
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """All is built. Keras would reduce a batch over the workers of a strategy to learn its shape, and fails."""

@@ -39,6 +39,11 @@ from settings import (
     get_settings,
 )
 
+STRATEGIES = {
+    "none": tf.distribute.get_strategy,
+    "mirrored": tf.distribute.MirroredStrategy,
+    "multiworker": tf.distribute.MultiWorkerMirroredStrategy,
+}
 START_NAMES = {"kmeans": "k-means", "gmm": "GMM"}
 
 
@@ -97,6 +102,8 @@ def parse(method, arguments=None):
     folder = f"results/{method.name.lower()}"
     add("--save_dir", help=f"folder of the results (default: results; with the first form of dataset: {folder})")
     add("--protocol", choices=list(PROTOCOLS), default="dec-keras", help="whose settings (default: %(default)s)")
+    workers = "train on all GPUs of this machine, or on the hosts of TF_CONFIG (default: one device)"
+    add("--strategy", choices=list(STRATEGIES), default="none", help=workers)
     seed = "of weights, batches and k-means: the same seed, the same result (default: %(default)s)"
     add("--seed", type=_whole(0, at_most=MAX_SEED), default=0, help=seed)
     add("--figures", action="store_true", help="draw the run at its end: figures/ and report.html, as figures.py does")
@@ -132,7 +139,19 @@ _share = _argument(lambda text: check_share("the value", text))
 
 
 def run(method, args):
-    """Loads, pretrains (or loads pretrained weights), clusters, scores and saves; returns the trained method."""
+    """Loads, pretrains (or loads pretrained weights), clusters, scores and saves; returns the trained method.
+
+    With several hosts each does it all but for the training steps, which they share; the first saves to `--save_dir`,
+    host i to its folder `worker<i>`.
+    """
+    strategy = STRATEGIES[args.strategy]()
+    if args.strategy == "multiworker" and (host := strategy.cluster_resolver.task_id):
+        args.save_dir = args.save_dir / f"worker{host}"
+    with strategy.scope():
+        return _run(method, args)
+
+
+def _run(method, args):
     settings = settings_in_force(protocol_settings(method, args), args)
     data = prepare(args, settings)
     dec = build(method, args, settings, *data)
@@ -234,7 +253,7 @@ def cluster(dec, x, y, args, settings):
 
 def reconstruction_error(dec, x):
     """Mean squared error of the autoencoder, whose encoder the clustering phase trains too."""
-    errors = (np.square(dec.autoencoder.predict_on_batch(p) - p).sum(dtype=np.float64) for p in pieces(x))
+    errors = (np.square(dec.autoencoder(p, training=False) - p).sum(dtype=np.float64) for p in pieces(x))
     return float(sum(errors) / math.prod(x.shape))
 
 

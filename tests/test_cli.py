@@ -1,7 +1,9 @@
 """The command line: short runs on small files, and every kind of bad input."""
 
+import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -300,3 +302,37 @@ def test_weights_carry_the_scale_that_they_were_trained_on(npz, tmp_path, capsys
     run(*short_run(npz, tmp_path / "e", "--ae_weights", foreign, "--scale", 2))
     assert "does not say" not in capsys.readouterr().out
     assert (tmp_path / "a" / "dec_log.csv").read_text() == (tmp_path / "e" / "dec_log.csv").read_text()
+
+
+def free_ports(n):
+    sockets = [socket.socket() for _ in range(n)]
+    for s in sockets:
+        s.bind(("127.0.0.1", 0))
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+def test_two_workers_train_as_one_process_does(tmp_path):
+    """To 0.001, where each batch divides by the workers: Adam makes much of what rounding does to tiny gradients."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(3, size=96)
+    np.savez(tmp_path / "x.npz", x=(rng.normal(scale=0.1, size=(96, 6)) + np.eye(6)[y]).astype("float32"), y=y)
+    run = [sys.executable, "IDEC.py", *short_run(tmp_path / "x.npz", tmp_path / "two", "--batch_size", "32")]
+    hosts = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    workers = []
+    for i in range(2):
+        cluster = json.dumps({"cluster": {"worker": hosts}, "task": {"type": "worker", "index": i}})
+        command = [*run, "--strategy", "multiworker"]
+        workers.append(subprocess.Popen(command, cwd=ROOT, env=os.environ | {"TF_CONFIG": cluster}))
+    subprocess.run([*run, "--save_dir", str(tmp_path / "one")], cwd=ROOT, check=True)
+    assert [worker.wait(timeout=120) for worker in workers] == [0, 0]
+    x = np.load(tmp_path / "x.npz")["x"]
+    models = [
+        keras.models.load_model(tmp_path / folder / "IDEC_model_final.h5") for folder in ("one", "two", "two/worker1")
+    ]
+    (q, rebuilt), *others = (model.predict(x, verbose=0) for model in models)
+    for other_q, other_rebuilt in others:
+        np.testing.assert_allclose(other_q, q, atol=1e-3)
+        np.testing.assert_allclose(other_rebuilt, rebuilt, atol=1e-3)
