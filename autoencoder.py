@@ -182,10 +182,11 @@ def _reconstruct(model, x, optimizer, epochs, batch_size, callbacks, below=None)
         codes = below(batch, training=False) if below else batch
         return codes, codes
 
-    BatchTrainer(model, to_itself).fit(
+    steps = batches_per_epoch(x, batch_size)
+    BatchTrainer(model, to_itself, epochs * steps).fit(
         endless_batches(x, batch_size, shuffle=True),
         epochs=epochs,
-        steps_per_epoch=batches_per_epoch(x, batch_size),
+        steps_per_epoch=steps,
         shuffle=False,
         callbacks=[_StopOnNaN(), *callbacks],
         verbose=1 if sys.stdout.isatty() else 2,

@@ -14,6 +14,7 @@ import scipy.sparse
 import tensorflow as tf
 
 PREDICT_BATCH = 4096  # samples; Keras' default of 32 makes a refresh of P several times slower
+XLA_BATCHES = 1000  # a training of fewer is not worth XLA's compiling
 
 
 def batches_per_epoch(x, batch_size):
@@ -94,23 +95,25 @@ def endless_batches(x, batch_size, shuffle=False):
 
 
 class BatchTrainer(keras.Model):
-    """Lets Keras' `fit` train a compiled `model` on `endless_batches`, in a step compiled by XLA.
+    """Lets Keras' `fit` train a compiled `model` on `endless_batches`; a long training in steps compiled by XLA.
 
     XLA fuses what lies between the matrix products (activations, losses, the optimizer): a step of the paper's network
-    takes about 0.75 of the time. Keras' own choice ("auto") leaves it off on a CPU; it stands on a GPU
-    and under a tf.distribute strategy of several replicas.
+    takes about 0.75 of the time. Keras' own choice ("auto") leaves it off on a CPU; it stands on a GPU, under a
+    tf.distribute strategy of several replicas, and where compiling would take longer than it saves.
 
     Args:
         model: a compiled Keras model.
         prepare: takes a batch's (indices, rows), returns its (inputs, targets).
+        n_batches: most batches of the training.
     """
 
-    def __init__(self, model, prepare):
+    def __init__(self, model, prepare, n_batches):
         super().__init__()
         self.trained, self.prepare = model, prepare
         self.built = True
-        alone_on_cpu = self.distribute_strategy.num_replicas_in_sync == 1 and not tf.config.list_physical_devices("GPU")
-        self.compile(optimizer=model.optimizer, jit_compile=True if alone_on_cpu else "auto")
+        replicas, gpus = self.distribute_strategy.num_replicas_in_sync, tf.config.list_physical_devices("GPU")
+        worth_it = n_batches >= XLA_BATCHES and replicas == 1 and not gpus
+        self.compile(optimizer=model.optimizer, jit_compile=True if worth_it else "auto")
 
     @property
     def metrics(self):  # what `fit` resets and reports

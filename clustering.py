@@ -338,7 +338,7 @@ def cluster(dec, x, y=None, *, maxiter, batch_size, tol, update_interval, save_d
         def with_targets(indices, batch):
             return batch, dec.targets(batch, tf.gather(interval_end.p, indices))
 
-        BatchTrainer(dec.model, with_targets).fit(
+        BatchTrainer(dec.model, with_targets, maxiter).fit(
             endless_batches(x, batch_size),
             epochs=-(-maxiter // update_interval),
             steps_per_epoch=update_interval,
