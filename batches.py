@@ -111,6 +111,7 @@ class BatchTrainer(keras.Model):
         super().__init__()
         self.trained, self.prepare = model, prepare
         self.built = True
+        model.optimizer.build(model.trainable_variables)  # takes longer while a step is traced
         replicas, gpus = self.distribute_strategy.num_replicas_in_sync, tf.config.list_physical_devices("GPU")
         worth_it = n_batches >= XLA_BATCHES and replicas == 1 and not gpus
         self.compile(optimizer=model.optimizer, jit_compile=True if worth_it else "auto")

@@ -1,0 +1,151 @@
+"""Peak memory of a run, and of training on data larger than memory; seconds a sample as the number of samples grows.
+
+    python -m benchmarks.memory run -- --dataset mnist --protocol fast   (a whole run of DEC.py)
+    python -m benchmarks.memory sparse                                   (CSR of 685,071 x 2,000, 60 non-zeros a row)
+    python -m benchmarks.memory mapped --gigabytes 20 --folder /big      (a float32 .npy file of that size)
+    python -m benchmarks.memory growth               (10k, 100k and 1M samples; 10, 100 and 1,000 clusters)
+
+Anonymous memory is what the process itself holds; mapped files count as the system's cache.
+"""
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from time import perf_counter
+
+import keras
+import numpy as np
+import scipy.sparse
+import tensorflow as tf
+
+import clustering
+from batches import BatchTrainer, endless_batches, predict
+from datasets import load_data
+from DEC import DEC
+from settings import BATCH_SIZE, CODE_DIMS
+
+SAMPLES, FEATURES, NON_ZEROS = 685_071, 2_000, 60  # the DEC paper's full REUTERS; about its words a document
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("run", "sparse", "mapped", "growth"))
+    parser.add_argument("--gigabytes", type=float, default=20)
+    parser.add_argument("--folder", default=tempfile.gettempdir(), help="of mapped's file (default: %(default)s)")
+    parser.add_argument("rest", nargs="*", help="run: DEC.py's arguments, behind --")
+    args = parser.parse_args()
+    if args.what == "run":
+        whole_run(args.rest)
+    else:
+        {"sparse": sparse, "mapped": mapped, "growth": growth}[args.what](args)
+
+
+def whole_run(arguments):
+    subprocess.run([sys.executable, "DEC.py", *arguments], check=True)
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**10
+    print(f"peak memory of DEC.py {' '.join(arguments)}: {peak:.0f} MB")
+
+
+class AnonymousMemory(threading.Thread):
+    """Samples this process' anonymous memory twenty times a second; `peak` in GB. Linux only."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.peak = 0.0
+
+    def run(self):
+        while True:
+            lines = Path("/proc/self/status").read_text().splitlines()
+            kilobytes = next(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
+            self.peak = max(self.peak, kilobytes / 2**20)
+            time.sleep(0.05)
+
+
+def train(x, n_clusters=10, steps=200):
+    """Times of training x: seconds of a batch of each phase, of the start's k-means, and of a refresh of P."""
+    keras.utils.set_random_seed(0)
+    dec = DEC([x.shape[1], *CODE_DIMS], n_clusters, seed=0)
+    dec.autoencoder.compile("adam", "mse")
+    dec.compile()
+    times = {"pretraining batch": fit(dec.autoencoder, x, lambda _, batch: (batch, batch), True, steps)}
+
+    start = perf_counter()
+    codes = predict(dec.encoder, x)
+    times["encoding"] = perf_counter() - start
+    start = perf_counter()
+    centers, labels = clustering.kmeans_start(codes, n_clusters, 0)
+    times["k-means"] = perf_counter() - start
+
+    dec.model.get_layer("clustering").set_weights([centers])
+    with open(os.devnull, "w") as log:
+        interval_end = clustering._IntervalEnd(dec, x, None, labels, 0, 1, log)
+        interval_end.refresh({})
+        start = perf_counter()
+        interval_end.refresh({})
+        times["refresh of P"] = perf_counter() - start
+        targets = lambda indices, batch: (batch, tf.gather(interval_end.p, indices))  # noqa: E731
+        times["clustering batch"] = fit(dec.model, x, targets, False, steps)
+    return times
+
+
+def fit(model, x, prepare, shuffle, steps):
+    """Seconds of a batch, once the step is compiled."""
+    trainer = BatchTrainer(model, prepare, n_batches=10_000)
+    batches = endless_batches(x, BATCH_SIZE, shuffle)
+    trainer.fit(batches, steps_per_epoch=10, shuffle=False, verbose=0)
+    start = perf_counter()
+    trainer.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)
+    return (perf_counter() - start) / steps
+
+
+def sparse(_):
+    random = np.random.default_rng(0)
+    columns = random.integers(FEATURES, size=(SAMPLES, NON_ZEROS), dtype=np.int32)
+    values = random.uniform(0, 10, SAMPLES * NON_ZEROS).astype(np.float32)
+    starts = np.arange(0, SAMPLES * NON_ZEROS + 1, NON_ZEROS)
+    x = scipy.sparse.csr_matrix((values, columns.ravel(), starts), (SAMPLES, FEATURES))
+    report(f"CSR of {x.shape}, {NON_ZEROS} non-zeros a row", train(x, n_clusters=4))
+    print(f"peak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GB")
+
+
+def mapped(args):
+    d = 784
+    n = int(args.gigabytes * 1e9 / 4 / d)
+    path = Path(args.folder) / "mapped.npy"
+    memory = AnonymousMemory()
+    try:
+        x = np.lib.format.open_memmap(path, "w+", np.float32, (n, d))
+        random = np.random.default_rng(0)
+        for start in range(0, n, 100_000):
+            x[start : start + 100_000] = random.random((min(100_000, n - start), d), dtype=np.float32)
+        del x
+        memory.start()
+        x, _ = load_data(str(path))
+        report(f"mapped file of {x.shape}, {x.nbytes / 1e9:.1f} GB", train(x))
+    finally:
+        path.unlink(missing_ok=True)
+    print(f"peak of anonymous memory: {memory.peak:.2f} GB")
+
+
+def growth(_):
+    random = np.random.default_rng(0)
+    for n, k in ((10_000, 10), (100_000, 10), (1_000_000, 10), (100_000, 100), (100_000, 1000)):
+        x = random.random((n, 100), dtype=np.float32)
+        times = train(x, k)
+        each = {f"{name}, a sample": times[name] / n for name in ("encoding", "k-means", "refresh of P")}
+        each |= {f"{name}, a sample": times[name] / BATCH_SIZE for name in ("pretraining batch", "clustering batch")}
+        report(f"{n} samples of 100 features, {k} clusters", each)
+
+
+def report(title, times):
+    print(f"{title}\n" + "\n".join(f"  {name:<32}{time_ * 1e6:14.2f} microseconds" for name, time_ in times.items()))
+
+
+if __name__ == "__main__":
+    main()
