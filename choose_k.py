@@ -195,7 +195,7 @@ def measure(k, args, settings, data, held_out):
         "silhouette_x": silhouette(batches.rows(x, sample), labels[sample]),
         "silhouette": silhouette(codes[sample], kmeans_labels[sample]),
         "inertia": float(np.square(codes - centers[kmeans_labels], dtype=np.float64).sum()),
-        "generalizability": train_loss / validation_loss,
+        "generalizability": train_loss / validation_loss if validation_loss > 0 else 1.0,  # 0: all codes are alike
         "train_loss": train_loss,
         "validation_loss": validation_loss,
         "iterations": dec.result.n_iter,
@@ -235,6 +235,8 @@ def suggest(rows):
     ks, chosen = [row["k"] for row in rows], best(rows)
     k, of_codes = chosen["silhouette_x"], chosen["silhouette"]
     highest = max(row["silhouette_x"] for row in rows)
+    if highest <= 0:
+        return None, f"No clear answer: at no number are the clusters separate (silhouette {highest:.3f} in x at best)."
     if k == ks[-1]:
         return (
             None,

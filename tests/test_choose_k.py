@@ -145,6 +145,7 @@ def made_up(silhouette_x, silhouette, first=2):
         (made_up([0.1, 0.2, 0.3, 0.297], [0.1, 0.2, 0.2, 0.3]), 4, "k-means' on the codes at 5. Nearly as good: 5."),
         (made_up([0.3, 0.2, 0.1], [0.3, 0.2, 0.1]), 2, "Suggestion: 2 clusters."),
         (made_up([0.1, 0.2, 0.3], [0.3, 0.2, 0.3]), None, "compare larger ones"),
+        (made_up([-0.2, -0.1, -0.3], [0.1, 0.2, 0.1]), None, "separate (silhouette -0.100"),
         (made_up([0.3, 0.2, 0.1], [0.3, 0.2, 0.1], first=3), None, "compare smaller ones"),
         (made_up([0.1, 0.2, 0.3, 0.2], [0.3, 0.2, 0.2, 0.2]), None, "k-means' on the codes at 2"),
     ],
@@ -159,6 +160,14 @@ def test_the_suggestion_and_its_reason(rows, k, reason):
 def test_each_criterion_by_itself():
     rows = made_up([0.1, 0.3, 0.2, 0.2, 0.2], [0.1, 0.2, 0.3, 0.2, 0.2])
     assert choose_k.best(rows) == {"silhouette_x": 3, "silhouette": 4, "inertia": 3, "generalizability": 3}
+
+
+def test_data_that_are_all_alike_have_no_answer(tmp_path):
+    np.save(tmp_path / "alike.npy", np.full((60, 4), 0.5, np.float32))
+    k, reason = compare(tmp_path / "alike.npy", tmp_path / "out", "--k", "2:3")
+    assert k is None
+    assert "at no number are the clusters separate" in reason
+    assert read(tmp_path / "out")[0]["generalizability"] == "1.0"
 
 
 def test_no_silhouette_without_two_clusters():
