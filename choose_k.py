@@ -237,16 +237,10 @@ def suggest(rows):
     highest = max(row["silhouette_x"] for row in rows)
     if highest <= 0:
         return None, f"No clear answer: at no number are the clusters separate (silhouette {highest:.3f} in x at best)."
-    if k == ks[-1]:
-        return (
-            None,
-            f"No clear answer: the silhouette is highest at {k}, the largest number compared; compare larger ones.",
-        )
-    if k == ks[0] > 2:
-        return (
-            None,
-            f"No clear answer: the silhouette is highest at {k}, the smallest number compared; compare smaller ones.",
-        )
+    if k == ks[-1] or k == ks[0] > 2:
+        end, others = ("largest", "larger") if k == ks[-1] else ("smallest", "smaller")
+        why = f"the silhouette is highest at {k}, the {end} number compared"
+        return None, f"No clear answer: {why}; compare {others} ones."
     if abs(k - of_codes) > FARTHEST * k:
         why = f"DEC's clusters are the most separate at {k} (silhouette {highest:.3f} in x)"
         return None, f"No clear answer: {why}, k-means' on the codes at {of_codes}."
