@@ -14,6 +14,7 @@ import csv
 import json
 import math
 import sys
+import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -113,6 +114,48 @@ def _lines(axis, lines):
     axis.grid(alpha=0.3)
     if len(lines) > 1:
         axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3)
+
+
+@styled
+def numbers_of_clusters(rows, best, k, reason, title):
+    """What `choose_k.py` measured, over the number of clusters.
+
+    Args:
+        rows: dicts of `choose_k.csv`, by k.
+        best: {column: the k that it would choose by itself}, ringed.
+        k: the suggestion, marked in every panel; None for none.
+        reason: in words, below the title.
+        title: of the figure.
+
+    Returns:
+        matplotlib Figure.
+    """
+    panels = {
+        "silhouette_x": "DEC's clusters: silhouette in x",
+        "silhouette": "k-means on the codes: silhouette",
+        "inertia": "k-means on the codes: inertia",
+        "generalizability": "DEC: training / validation loss (G)",
+        "nmi": "DEC: NMI with the labels",
+    }
+    panels = {name: panel for name, panel in panels.items() if rows[0][name] is not None}
+    figure, axes = _grid(len(panels), columns=2, width=7.5, height=2.3)
+    figure.suptitle(f"{title}\n{textwrap.fill(reason, 95)}", fontsize=10)
+    ks = np.array([row["k"] for row in rows])
+    for axis, (name, panel) in zip(axes, panels.items(), strict=True):
+        values = np.array([row[name] for row in rows], float)
+        _lines(axis, {panel: (ks, values)})
+        axis.set(title=panel, xlabel="number of clusters")
+        if k is not None:
+            axis.axvline(k, color="black", linestyle="--", linewidth=1)
+        if name in best:
+            at = best[name]
+            ring = {"markersize": 11, "markeredgecolor": "black", "markerfacecolor": "none"}
+            axis.plot(at, values[ks == at], "o", **ring)
+            axis.annotate(
+                f"{at}", (at, values[ks == at][0]), xytext=(7, 6), textcoords="offset points", fontweight="bold"
+            )
+        axis.margins(y=0.2)
+    return figure
 
 
 # Embedding

@@ -1,0 +1,208 @@
+"""choose_k.py: short runs with a small network on blobs, its suggestion on made-up rows, and bad input."""
+
+import csv
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import choose_k
+import cli
+from DEC import DEC
+
+
+@pytest.fixture(autouse=True)
+def small_network(monkeypatch):
+    monkeypatch.setattr(cli, "CODE_DIMS", (16, 3))
+
+
+@pytest.fixture
+def npz(tmp_path):
+    """Four far groups of 6-D points in [0, 1]."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(4, size=120)
+    centers = np.array([[0.1] * 6, [0.9] * 6, [0.1, 0.9] * 3, [0.9, 0.1] * 3])
+    x = (centers[y] + rng.normal(scale=0.05, size=(120, 6))).clip(0, 1).astype(np.float32)
+    np.savez(tmp_path / "blobs.npz", x=x, y=y)
+    return tmp_path / "blobs.npz"
+
+
+def compare(data, save_dir, *more):
+    """A short run; returns k and the reason."""
+    arguments = [
+        "--dataset",
+        data,
+        "--k",
+        "2:6",
+        "--pretrain_epochs",
+        30,
+        "--maxiter",
+        4,
+        "--save_dir",
+        save_dir,
+        *more,
+    ]
+    return choose_k.run(choose_k.parse(list(map(str, arguments))))
+
+
+def read(folder):
+    with open(folder / "choose_k.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_it_suggests_the_four_groups(npz, tmp_path, capsys):
+    k, reason = compare(npz, tmp_path / "out")
+    assert k == 4
+    assert reason.startswith("Suggestion: 4 clusters.")
+    assert reason in capsys.readouterr().out
+    rows = read(tmp_path / "out")
+    assert [int(row["k"]) for row in rows] == [2, 3, 4, 5, 6]
+    for row in rows:
+        ratio = float(row["train_loss"]) / float(row["validation_loss"])
+        assert float(row["generalizability"]) == pytest.approx(ratio)
+    assert float(rows[2]["nmi"]) == 1
+    assert Image.open(tmp_path / "out" / "choose_k.png").size[0] > 400
+    assert "<svg" in (tmp_path / "out" / "choose_k.svg").read_text()
+
+
+def test_a_k_does_not_depend_on_the_others_nor_is_it_repeated(npz, tmp_path, monkeypatch):
+    measured = []
+    measure = choose_k.measure
+    monkeypatch.setattr(choose_k, "measure", lambda k, *rest: measured.append(k) or measure(k, *rest))
+    compare(npz, tmp_path / "whole", "--k", "2:4")
+    compare(npz, tmp_path / "parts", "--k", "3:4")
+    compare(npz, tmp_path / "parts", "--k", "2:4")
+    assert measured == [2, 3, 4, 3, 4, 2]
+    assert read(tmp_path / "whole") == read(tmp_path / "parts")
+
+
+def test_the_autoencoder_is_that_of_dec(npz, tmp_path):
+    compare(npz, tmp_path / "a", "--k", "2:3", "--seed", 1)
+    run = ["--dataset", npz, "--pretrain_epochs", 30, "--maxiter", 4, "--seed", 1, "--save_dir", tmp_path / "dec"]
+    cli.main(DEC, list(map(str, run)))
+    compare(npz, tmp_path / "b", "--k", "2:3", "--seed", 1, "--ae_weights", tmp_path / "dec" / "ae_weights.h5")
+    assert not (tmp_path / "b" / "ae_weights.h5").exists()
+    assert read(tmp_path / "a") == read(tmp_path / "b")
+
+
+def test_labels_only_score(npz, tmp_path):
+    with np.load(npz) as arrays:
+        np.save(tmp_path / "x.npy", arrays["x"])
+    compare(npz, tmp_path / "a", "--k", "2:3")
+    compare(tmp_path / "x.npy", tmp_path / "b", "--k", "2:3")
+    for labelled, unlabelled in zip(read(tmp_path / "a"), read(tmp_path / "b"), strict=True):
+        scores = {name: labelled.pop(name) for name in ("acc", "nmi", "ari")}
+        assert all(scores.values())
+        assert not any(unlabelled.pop(name) for name in scores)
+        assert labelled == unlabelled
+
+
+def test_held_out_rows_are_a_share_by_the_seed():
+    masks = [choose_k.validation_rows(100, choose_k.parse(["--k", "2:5", "--seed", seed])) for seed in "001"]
+    assert [mask.sum() for mask in masks] == [20] * 3
+    np.testing.assert_array_equal(masks[0], masks[1])
+    assert (masks[0] != masks[2]).any()
+
+
+def test_held_out_rows_are_not_trained_on(npz, tmp_path, monkeypatch):
+    trained = []
+    cluster = cli.cluster
+    monkeypatch.setattr(cli, "cluster", lambda dec, x, *rest: trained.append(x) or cluster(dec, x, *rest))
+    compare(npz, tmp_path / "out", "--k", "2:3", "--validation", 0.3)
+    with np.load(npz) as arrays:
+        x = arrays["x"]
+    held_out = choose_k.validation_rows(120, choose_k.parse(["--k", "2:3", "--validation", "0.3"]))
+    assert held_out.sum() == 36
+    for rows in trained:
+        np.testing.assert_array_equal(rows, x[~held_out])
+
+
+def test_the_loss_is_the_divergence_of_the_target_distribution():
+    q = np.random.default_rng(0).dirichlet([1, 1, 1], size=50)
+    p = q**2 / q.sum(axis=0)
+    p /= p.sum(axis=1, keepdims=True)
+    assert choose_k.clustering_loss(q) == pytest.approx(np.mean(np.sum(p * np.log(p / q), axis=1)))
+
+
+def made_up(silhouette_x, silhouette, first=2):
+    """Rows of these scores by k; inertia and G are at odds with them."""
+    return [
+        {
+            "k": k,
+            "silhouette_x": a,
+            "silhouette": b,
+            "inertia": 1 / k,
+            "generalizability": 1.0 if k < first + 2 else 0.5,
+        }
+        for k, (a, b) in enumerate(zip(silhouette_x, silhouette, strict=True), start=first)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "k", "reason"),
+    [
+        (made_up([0.1, 0.2, 0.3, 0.2], [0.1, 0.2, 0.3, 0.2]), 4, "there too."),
+        (made_up([0.1, 0.2, 0.3, 0.297], [0.1, 0.2, 0.2, 0.3]), 4, "k-means' on the codes at 5. Nearly as good: 5."),
+        (made_up([0.3, 0.2, 0.1], [0.3, 0.2, 0.1]), 2, "Suggestion: 2 clusters."),
+        (made_up([0.1, 0.2, 0.3], [0.3, 0.2, 0.3]), None, "compare larger ones"),
+        (made_up([-0.2, -0.1, -0.3], [0.1, 0.2, 0.1]), None, "separate (silhouette -0.100"),
+        (made_up([0.3, 0.2, 0.1], [0.3, 0.2, 0.1], first=3), None, "compare smaller ones"),
+        (made_up([0.1, 0.2, 0.3, 0.2], [0.3, 0.2, 0.2, 0.2]), None, "k-means' on the codes at 2"),
+    ],
+)
+def test_the_suggestion_and_its_reason(rows, k, reason):
+    suggested, words = choose_k.suggest(rows)
+    assert suggested == k
+    assert reason in words
+    assert words.startswith("No clear answer" if k is None else "Suggestion")
+
+
+def test_each_criterion_by_itself():
+    rows = made_up([0.1, 0.3, 0.2, 0.2, 0.2], [0.1, 0.2, 0.3, 0.2, 0.2])
+    assert choose_k.best(rows) == {"silhouette_x": 3, "silhouette": 4, "inertia": 3, "generalizability": 3}
+
+
+def test_data_that_are_all_alike_have_no_answer(tmp_path):
+    np.save(tmp_path / "alike.npy", np.full((60, 4), 0.5, np.float32))
+    k, reason = compare(tmp_path / "alike.npy", tmp_path / "out", "--k", "2:3")
+    assert k is None
+    assert "at no number are the clusters separate" in reason
+    assert read(tmp_path / "out")[0]["generalizability"] == "1.0"
+
+
+def test_no_silhouette_without_two_clusters():
+    points = np.arange(6.0).reshape(3, 2)
+    assert choose_k.silhouette(points, np.zeros(3, int)) == -1
+    assert choose_k.silhouette(points, np.arange(3)) == -1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--k", "5:2"], "give the smallest"),
+        (["--k", "1:4"], "at least 2"),
+        (["--k", "ten"], "such as 2:20"),
+        (["--n_clusters", "3"], "say which to compare with --k"),
+        (["--figures"], "say which to compare with --k"),
+        (["--validation", "0.01"], "holds out 1 of 120 samples"),
+        (["--validation", "2"], "from 0 to 1"),
+        (["--k", "2:200"], "200 clusters of 120 samples"),
+        (["--no_such_option"], "--no_such_option"),
+    ],
+)
+def test_bad_input_ends_in_a_sentence(npz, tmp_path, capsys, arguments, sentence):
+    with pytest.raises(SystemExit) as end:
+        choose_k.main(["--dataset", str(npz), "--save_dir", str(tmp_path / "out"), *arguments])
+    assert end.value.code == 2
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert "Traceback" not in error
+    assert not (tmp_path / "out" / "choose_k.csv").exists()
+
+
+def test_rows_of_other_settings_are_not_mixed(npz, tmp_path, capsys):
+    compare(npz, tmp_path / "out", "--k", "2:3")
+    with pytest.raises(SystemExit) as end:
+        choose_k.main(["--dataset", str(npz), "--save_dir", str(tmp_path / "out"), "--seed", "1"])
+    assert end.value.code == 2
+    assert "choose another --save_dir" in capsys.readouterr().err
