@@ -268,6 +268,8 @@ def _svmlight_file(path, how):
 
 def _about_array(x, how):
     """Samples of two axes, or of three with one or three colours, may be images."""
+    if not (isinstance(x, np.ndarray) or scipy.sparse.issparse(x)):
+        raise ValueError("it holds no array")
     shape = x.shape[1:] if x.ndim in (3, 4) else None
     if x.ndim == 4:
         shape = {1: shape[:2], 3: shape}.get(shape[2])
