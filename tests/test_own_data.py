@@ -221,7 +221,7 @@ def folder(tmp_path):
     for name, image in zip(("b/2.png", "a/1.bmp", "a/10.png"), pixels[:3], strict=True):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.fromarray(image).save(tmp_path / name)
-    Image.fromarray(pixels[3, :, :, 0].astype(np.uint16) * 257).save(tmp_path / "b" / "3.png")
+    Image.fromarray(pixels[3, :, :, 0].astype(np.uint16) * 256 + 3).save(tmp_path / "b" / "3.png")
     (tmp_path / "a" / "notes.txt").write_text("no image")
     (tmp_path / "a" / ".hidden.png").write_text("no image")
     order = [1, 2, 0, 3]
