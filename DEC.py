@@ -37,7 +37,8 @@ class DEC:
         autoencoder, encoder, model: Keras models x -> reconstruction, x -> code of shape `(n, dims[-1])`, and
             x -> soft assignment Q of shape `(n, n_clusters)`. They share their layers.
         result: `clustering.ClusteringResult` of the last `fit`; None before.
-        attributes: dict that is written into every file saved; the command line's are dataset, protocol and scale.
+        attributes: dict that is written into every file saved; the command line's are dataset, protocol, scale, and of
+            files how they are read.
 
     Raises:
         files.InputError: (a ValueError) if an argument is out of range, here and in every method.
@@ -59,7 +60,15 @@ class DEC:
         self.attributes = {}
 
     def pretrain(
-        self, x, y=None, optimizer="adam", epochs=200, batch_size=256, save_dir="results/temp", schedule="constant"
+        self,
+        x,
+        y=None,
+        optimizer="adam",
+        epochs=200,
+        batch_size=256,
+        save_dir="results/temp",
+        schedule="constant",
+        callbacks=(),
     ):
         """Pretrains the autoencoder end to end; see `autoencoder.pretrain`, which has the same arguments.
 
@@ -73,10 +82,11 @@ class DEC:
             "epochs": check_whole("epochs", epochs, at_least=1),
             "batch_size": _batch_size(batch_size, x),
             "schedule": schedule,
+            "callbacks": callbacks,
         }
         pretrain(self, x, y, save_dir=save_dir and writable_folder(save_dir), **options)
 
-    def pretrain_layerwise(self, x, y=None, epochs=None, batch_size=256, save_dir="results/temp"):
+    def pretrain_layerwise(self, x, y=None, epochs=None, batch_size=256, save_dir="results/temp", callbacks=()):
         """Pretrains the autoencoder as the paper does; see `autoencoder.pretrain_layerwise`, with the same arguments.
 
         Writes `pretrain_layer_<i>_log.csv`, `pretrain_log.csv` and `ae_weights.h5` to `save_dir`, which is made if need
@@ -84,8 +94,8 @@ class DEC:
         """
         x, y = self._check(x, y)
         epochs = epochs if epochs is None else check_whole("epochs", epochs, at_least=1)
-        batch_size = _batch_size(batch_size, x)
-        pretrain_layerwise(self, x, y, epochs=epochs, batch_size=batch_size, save_dir=writable_folder(save_dir))
+        options = {"epochs": epochs, "batch_size": _batch_size(batch_size, x), "callbacks": callbacks}
+        pretrain_layerwise(self, x, y, save_dir=writable_folder(save_dir), **options)
 
     def compile(self, optimizer=None, loss="kld"):
         """Sets the clustering phase's optimizer and loss, KL(P || Q) (paper, eq. 2).
@@ -106,6 +116,7 @@ class DEC:
         update_interval=140,
         save_dir="./results/temp",
         start="kmeans",
+        callbacks=(),
     ):
         """Runs the clustering phase on the pretrained encoder; see `clustering.cluster`, which has the same arguments.
 
@@ -129,7 +140,7 @@ class DEC:
         if not self.model.compiled:
             self.compile()
         save_dir = save_dir and writable_folder(save_dir)
-        self.result = clustering.cluster(self, x, y, save_dir=save_dir, start=start, **ranges)
+        self.result = clustering.cluster(self, x, y, save_dir=save_dir, start=start, callbacks=callbacks, **ranges)
         return self.result.labels
 
     def predict(self, x):

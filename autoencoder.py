@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import keras
+import numpy as np
 from keras import layers
 
 import metrics
@@ -51,7 +52,7 @@ def autoencoder(dims, act="relu", init="glorot_uniform"):
     return keras.Model(x, y, name="AE"), keras.Model(x, code, name="encoder")
 
 
-def pretrain(dec, x, y=None, *, optimizer, epochs, batch_size, save_dir, schedule="constant"):
+def pretrain(dec, x, y=None, *, optimizer, epochs, batch_size, save_dir, schedule="constant", callbacks=()):
     """Pretrains `dec.autoencoder` end to end to reconstruct x (mean squared error), as DEC-keras and IDEC-toy do.
 
     Writes `pretrain_log.csv` (epoch, loss; acc and nmi in the epochs scored) and `ae_weights.h5`.
@@ -66,6 +67,7 @@ def pretrain(dec, x, y=None, *, optimizer, epochs, batch_size, save_dir, schedul
         save_dir: existing folder for the two files; None: they are not written.
         schedule: of the learning rate: "constant" as the optimizer has it, or "cosine": up to that in the first 5 % of
             the batches, then down to 0 along a cosine.
+        callbacks: more Keras callbacks.
 
     Raises:
         FloatingPointError: if the training diverges; no weights are then written.
@@ -73,7 +75,7 @@ def pretrain(dec, x, y=None, *, optimizer, epochs, batch_size, save_dir, schedul
     save_dir = save_dir and Path(save_dir)
     if schedule == "cosine":
         optimizer.learning_rate = _cosine(float(optimizer.learning_rate), epochs * batches_per_epoch(x, batch_size))
-    callbacks = [_LossLog(save_dir / "pretrain_log.csv")] if save_dir else []
+    callbacks = [*([_LossLog(save_dir / "pretrain_log.csv")] if save_dir else []), *callbacks]
     if y is not None:
         callbacks.insert(0, _ScoreCodes(dec, x, y, every=max(1, epochs // 10)))  # before the log, which has its scores
     _reconstruct(dec.autoencoder, x, optimizer, epochs, batch_size, callbacks)
@@ -81,7 +83,7 @@ def pretrain(dec, x, y=None, *, optimizer, epochs, batch_size, save_dir, schedul
         save_model(dec.autoencoder, save_dir / "ae_weights.h5", dec.attributes)
 
 
-def pretrain_layerwise(dec, x, y=None, *, epochs=None, batch_size, save_dir):
+def pretrain_layerwise(dec, x, y=None, *, epochs=None, batch_size, save_dir, callbacks=()):
     """Pretrains `dec.autoencoder` as the DEC paper does (section 3.2): greedily, layer by layer, then end to end.
 
     Layer i is a denoising autoencoder of the codes of the layers below, which stay as they are: dropout of 20 % on its
@@ -94,13 +96,15 @@ def pretrain_layerwise(dec, x, y=None, *, epochs=None, batch_size, save_dir):
 
     Args:
         epochs: of the fine-tuning; a layer takes half as many. None: the paper's 100,000 batches, 50,000 a layer.
+        callbacks: more Keras callbacks, of the fine-tuning.
 
     Other arguments and errors as for `pretrain`.
     """
     save_dir = Path(save_dir)
     epochs = epochs or -(-PAPER_BATCHES // batches_per_epoch(x, batch_size))
     layers_file = save_dir / "pretrain_layers.h5"
-    this_run = dec.attributes | {"dims": dec.dims, "epochs": epochs, "batch_size": batch_size, "seed": dec.seed}
+    this_run = {name: value for name, value in dec.attributes.items() if not isinstance(value, np.ndarray)}
+    this_run |= {"dims": dec.dims, "epochs": epochs, "batch_size": batch_size, "seed": dec.seed}
     this_run |= {"samples": list(x.shape), "checksum": checksum(x)}
 
     n_layers = len(dec.dims) - 1
@@ -113,7 +117,8 @@ def pretrain_layerwise(dec, x, y=None, *, epochs=None, batch_size, save_dir):
         save_model(dec.autoencoder, layers_file, this_run | {"layers": i + 1})
 
     _reseed(dec.seed, n_layers)
-    pretrain(dec, x, y, optimizer=_sgd_with_drops(), epochs=epochs, batch_size=batch_size, save_dir=save_dir)
+    options = {"epochs": epochs, "batch_size": batch_size, "save_dir": save_dir, "callbacks": callbacks}
+    pretrain(dec, x, y, optimizer=_sgd_with_drops(), **options)
     layers_file.unlink()
 
 

@@ -34,13 +34,13 @@ def rows(x, index):
 
 
 class ScaledRows:
-    """A memory-mapped x times `scale`: multiplied as rows are read, since the whole may be larger than memory."""
+    """A memory-mapped x whose rows are scaled, by the function `scale`, as they are read: x may exceed the memory."""
 
     def __init__(self, x, scale):
-        self.x, self.scale, self.shape, self.dtype = x, np.float32(scale), x.shape, np.dtype(np.float32)
+        self.x, self.scale, self.shape, self.dtype = x, scale, x.shape, np.dtype(np.float32)
 
     def __getitem__(self, index):
-        return self.x[index] * self.scale
+        return self.scale(self.x[index])
 
 
 def pieces(x, size=PREDICT_BATCH):

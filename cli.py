@@ -12,10 +12,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+import board
 import metrics
-from batches import ScaledRows, pieces
+import own_data
+import prediction
+from batches import pieces
 from clustering import STARTS
-from datasets import ALIASES, DATASETS, check_data, load_data
+from datasets import ALIASES, DATASETS, load
 from files import (
     InputError,
     check_number,
@@ -26,6 +29,8 @@ from files import (
     whole_file,
     writable_folder,
 )
+from own_data import READERS, Reading, check_size
+from scaling import SCALES, check_scale, fit, from_attributes
 from settings import (
     BATCH_SIZE,
     CODE_DIMS,
@@ -37,6 +42,7 @@ from settings import (
     TOL,
     Settings,
     get_settings,
+    in_numbers,
 )
 
 STRATEGIES = {
@@ -49,14 +55,16 @@ START_NAMES = {"kmeans": "k-means", "gmm": "GMM"}
 
 def main(method, arguments=None):
     """Runs `method` (the class DEC or IDEC) from the command line; bad input ends in a sentence and exit code 2."""
-    args = parse(method, arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    predicts = arguments[:1] == ["predict"]
+    args = prediction.parse(method, arguments[1:]) if predicts else parse(method, arguments)
     try:
-        run(method, args)
+        prediction.run(args) if predicts else run(method, args)
     except (InputError, FloatingPointError, OSError) as error:
         print(f"{method.name}.py: error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print(f"\nStopped. What was saved is in {args.save_dir}.", file=sys.stderr)
+        print("\nStopped." + ("" if predicts else f" What was saved is in {args.save_dir}."), file=sys.stderr)
         sys.exit(130)
 
 
@@ -65,9 +73,10 @@ def parse(method, arguments=None):
     parser = argparse.ArgumentParser(
         prog=f"{method.name}.py",
         description=f"Cluster a data set with {method.name}, and score the clusters where it has labels.",
+        epilog=f"New data: python {method.name}.py predict -h",
     )
     add = parser.add_argument
-    files = "or the path of a .npy file (x) or an .npz file (x, and y if there are labels)"
+    files = f"or a folder of images; or a file: {', '.join(READERS)}; file.h5:/x names an array in it"
     add("positional", metavar="dataset", nargs="?", help="the same as --dataset")
     add("--dataset", help=f"{', '.join(DATASETS)}; {files} (default: mnist)")
     add("--n_clusters", type=_whole(2), help="number of clusters (default: the number of classes)")
@@ -97,8 +106,14 @@ def parse(method, arguments=None):
         help="the centres' start: k-means or a Gaussian mixture (default: the protocol's)",
     )
     add("--ae_weights", help="a pretrained autoencoder, .h5 (default: pretrain one)")
-    scale = "what the data set's x is multiplied by, as --ae_weights were trained (default: theirs, or the protocol's)"
-    add("--scale", type=_positive, help=scale)
+    scale = f"how x is scaled: {', '.join(SCALES)}, or a number that it is multiplied by"
+    default = "as --ae_weights were trained, or the protocol's; of your own data auto, which says what it chose"
+    add("--scale", type=_argument(check_scale), help=f"{scale} (default: {default})")
+    column = "labels of a table: the column's name, or its number from 0, -1 for the last; of arrays: the array's name"
+    add("--label_column", help=column)
+    add("--image_size", type=_argument(check_size), help="HEIGHT or HEIGHTxWIDTH that images are brought to")
+    add("--color", action="store_true", help="read images in colour, not in grey")
+    add("--labels_from_folders", action="store_true", help="an image's label is the name of the subfolder it is in")
     folder = f"results/{method.name.lower()}"
     add("--save_dir", help=f"folder of the results (default: results; with the first form of dataset: {folder})")
     add("--protocol", choices=list(PROTOCOLS), default="dec-keras", help="whose settings (default: %(default)s)")
@@ -107,6 +122,8 @@ def parse(method, arguments=None):
     seed = "of weights, batches and k-means: the same seed, the same result (default: %(default)s)"
     add("--seed", type=_whole(0, at_most=MAX_SEED), default=0, help=seed)
     add("--figures", action="store_true", help="draw the run at its end: figures/ and report.html, as figures.py does")
+    board = "log both phases and the embedding to tensorboard/, for `tensorboard --logdir`"
+    add("--tensorboard", action="store_true", help=board)
     args = parser.parse_args(arguments)
     if args.positional is not None and args.dataset is not None:
         parser.error("give the data set once: as the first argument or with --dataset")
@@ -133,7 +150,6 @@ def _argument(check):
     return convert
 
 
-_positive = _argument(lambda text: check_number("the value", text, above=0))
 _at_least_0 = _argument(lambda text: check_number("the value", text, at_least=0))
 _share = _argument(lambda text: check_share("the value", text))
 
@@ -153,11 +169,14 @@ def run(method, args):
 
 def _run(method, args):
     settings = settings_in_force(protocol_settings(method, args), args)
+    if args.tensorboard:
+        board.check_installed()
     data = prepare(args, settings)
+    x, y, scaler, about, _ = data
+    settings = in_numbers(settings, x.shape[0], args.batch_size)
     dec = build(method, args, settings, *data)
-    x, y, *_ = data
     writable_folder(args.save_dir)
-    print_settings(dec, args, settings)
+    print_settings(dec, args, settings, scaler)
 
     start = time()
     if not args.ae_weights:
@@ -166,11 +185,12 @@ def _run(method, args):
     start_mse = reconstruction_error(dec, x)
     cluster(dec, x, y, args, settings)
     seconds = pretrained - start, time() - pretrained
+    save_assignments(dec, x, y, args, about)
     report(dec, y, args, settings, seconds, errors=(start_mse, reconstruction_error(dec, x)))
     if args.figures:
         import figures  # takes a while
 
-        figures.draw(figures.load_run(args.save_dir / f"{dec.name}_model_final.h5", x, y))
+        figures.draw(figures.load_run(args.save_dir / f"{dec.name}_model_final.h5", x, y, **figures.shown(about)))
     return dec
 
 
@@ -179,20 +199,25 @@ def protocol_settings(method, args):
 
 
 def prepare(args, settings):
-    """Loads the data: x, scaled, y, the scale, and the number of clusters."""
-    x, y = load_data(args.dataset)
-    x, scale = scaled(x, settings.scale)
-    return x, y, scale, number_of_clusters(args.n_clusters, x, y)
+    """Loads the data: x, scaled, y, the Scaler, `own_data.About` them, and the number of clusters."""
+    how = ("label_column", "image_size", "color", "labels_from_folders")
+    x, y, about = load(args.dataset, Reading(**{name: getattr(args, name) for name in how}))
+    n_clusters = number_of_clusters(args.n_clusters, x, y)
+    scaler = fit(x, settings.scale, about)
+    return scaler.transform(x), y, scaler, about, n_clusters
 
 
-def build(method, args, settings, x, y, scale, n_clusters):
+def build(method, args, settings, x, y, scaler, about, n_clusters):
     """Seeds everything, and builds `method` with the weights of --ae_weights, or new ones."""
     keras.utils.set_random_seed(args.seed)
     if tf.config.list_physical_devices("GPU"):  # CPU kernels give the same bits every time as they are
         tf.config.experimental.enable_op_determinism()
 
     dec = method([x.shape[1], *CODE_DIMS], n_clusters, init=settings.init, seed=args.seed)
-    dec.attributes = {"dataset": ALIASES.get(args.dataset, args.dataset), "protocol": args.protocol, "scale": scale}
+    dec.attributes = {"dataset": ALIASES.get(args.dataset, args.dataset), "protocol": args.protocol}
+    dec.attributes |= scaler.attributes()
+    if dec.attributes["dataset"] not in DATASETS:
+        dec.attributes |= own_data.attributes(about.reading)
     if args.ae_weights:
         load_weights(dec.autoencoder, args.ae_weights)
     return dec
@@ -209,46 +234,52 @@ def settings_in_force(settings, args):
         "start": args.start,
         "scale": args.scale,
     }
-    trained_with = read_attributes(args.ae_weights) if args.ae_weights else {}
-    if args.ae_weights and "scale" not in trained_with and args.scale is None:
+    trained_with = from_attributes(read_attributes(args.ae_weights), args.ae_weights) if args.ae_weights else None
+    if args.ae_weights and trained_with is None and args.scale is None:
         print(
             f"Warning: {args.ae_weights} does not say what its x was scaled by; taking the protocol's scale. If it was "
             "another, the clusters are wrong: say it with --scale (5.1 for MNIST weights trained on pixels / 50)."
         )
-    if "scale" in trained_with:
-        check_number(f"the scale in {args.ae_weights}", trained_with["scale"], above=0)
-        if args.scale is not None and not math.isclose(args.scale, trained_with["scale"]):
-            raise InputError(
-                f"{args.ae_weights} was trained on x times {trained_with['scale']:g}: leave --scale {args.scale:g} out."
-            )
-        given["scale"] = trained_with["scale"]
+    if trained_with is not None:
+        if args.scale is not None and not trained_with.is_asked(args.scale):
+            was = trained_with.factor if trained_with.kind == "number" else trained_with.kind
+            was, asked = (scale if isinstance(scale, str) else f"{scale:g}" for scale in (was, args.scale))
+            raise InputError(f"{args.ae_weights} was trained with --scale {was}: leave --scale {asked} out.")
+        given["scale"] = trained_with
     return replace(settings, **{name: value for name, value in given.items() if value is not None})
 
 
-def scaled(x, scale):
-    """x times `scale`, and that scale; None: what makes the mean of ||x||^2 / d one (DEC paper, section 4)."""
-    if scale is None:
-        mean_square = sum(np.square(p, dtype=np.float64).sum() for p in pieces(x)) / math.prod(x.shape)
-        scale = float(1 / np.sqrt(mean_square)) if mean_square > 0 else 1.0
-    if scale == 1:
-        return x, scale
-    with np.errstate(over="ignore", invalid="ignore"):
-        x = ScaledRows(x, scale) if isinstance(x, np.memmap) else x * np.float32(scale)
-        return check_data(x)[0], scale
-
-
 def pretrain(dec, x, y, args, settings):
+    how = {"epochs": settings.pretrain_epochs, "batch_size": args.batch_size, "save_dir": args.save_dir}
+    how |= {"callbacks": logs(args, "pretraining")}
     if settings.pretraining == "layerwise":
-        dec.pretrain_layerwise(x, y, settings.pretrain_epochs, args.batch_size, args.save_dir)
+        dec.pretrain_layerwise(x, y, **how)
     else:
-        how = {"optimizer": settings.pretrain_optimizer, "schedule": settings.pretrain_schedule}
-        dec.pretrain(x, y, epochs=settings.pretrain_epochs, batch_size=args.batch_size, save_dir=args.save_dir, **how)
+        dec.pretrain(x, y, optimizer=settings.pretrain_optimizer, schedule=settings.pretrain_schedule, **how)
 
 
 def cluster(dec, x, y, args, settings):
     compile_options = {"gamma": args.gamma} if dec.name == "IDEC" else {}
     dec.compile(settings.optimizer, **compile_options)
-    dec.fit(x, y, args.maxiter, args.batch_size, args.tol, settings.update_interval, args.save_dir, settings.start)
+    ranges = args.maxiter, args.batch_size, args.tol, settings.update_interval
+    dec.fit(x, y, *ranges, args.save_dir, settings.start, logs(args, dec.name))
+
+
+def logs(args, phase):
+    return [board.log(args.save_dir / "tensorboard" / phase)] if args.tensorboard else []
+
+
+def save_assignments(dec, x, y, args, about):
+    """Saves which sample is in which cluster, the codes and the centres; for TensorBoard too."""
+    q, z = dec.soft_labels(x), dec.extract_features(x)
+    prediction.write_labels(args.save_dir / "labels.csv", q, about.names)
+    for name, array in (("embedding", z), ("centers", dec.model.get_layer("clustering").get_weights()[0])):
+        with whole_file(args.save_dir / f"{name}.npy") as temporary:
+            np.save(temporary, array)
+    if args.tensorboard:
+        names = range(len(q)) if about.names is None else about.names
+        folder = args.save_dir / "tensorboard" / dec.name
+        board.write_embedding(folder, z, sample=names, cluster=q.argmax(axis=1), label=y)
 
 
 def reconstruction_error(dec, x):
@@ -268,7 +299,7 @@ def number_of_clusters(asked, x, y):
     return n_clusters
 
 
-def print_settings(dec, args, settings):
+def print_settings(dec, args, settings, scaler):
     """Prints the settings in force, one a line, and keeps them as `settings.json`."""
     epochs = f"{settings.pretrain_epochs} epochs" if settings.pretrain_epochs else f"{PAPER_BATCHES} batches"
     pretraining = f"{settings.pretraining}, {epochs}"
@@ -279,7 +310,7 @@ def print_settings(dec, args, settings):
         "protocol": f"{args.protocol} ({settings.source})",
         "network": "-".join(map(str, dec.dims)),
         "clusters": dec.n_clusters,
-        "scale of x": f"x {dec.attributes['scale']:g}",
+        "scale of x": str(scaler),
         "initializer": settings.init,
         "pretraining": f"none, {args.ae_weights}" if args.ae_weights else pretraining,
         "start": START_NAMES[settings.start],
@@ -318,8 +349,9 @@ def report(dec, y, args, settings, seconds, errors):
     changed = int(np.sum(result.labels != result.start_labels))
     print(f"{changed} of {len(result.labels)} samples changed their cluster since the start.")
     report_sizes(np.bincount(result.labels, minlength=dec.n_clusters))
-    print(f"Saved to {args.save_dir}: {dec.name}_model_final.h5, {dec.name.lower()}_log.csv", end="")
-    print("" if args.ae_weights else ", ae_weights.h5, pretrain_log.csv")
+    files = [f"{dec.name}_model_final.h5", f"{dec.name.lower()}_log.csv", "labels.csv", "embedding.npy", "centers.npy"]
+    files += [] if args.ae_weights else ["ae_weights.h5", "pretrain_log.csv"]
+    print(f"Saved to {args.save_dir}: {', '.join(files)}")
 
 
 def report_sizes(sizes):

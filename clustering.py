@@ -252,7 +252,8 @@ class _IntervalEnd(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         check_finite(logs["loss"], "the loss")
-        if self.refresh(logs) < self.tol and self.result.n_iter < self.maxiter:
+        logs["delta_label"] = self.refresh(logs)
+        if logs["delta_label"] < self.tol and self.result.n_iter < self.maxiter:
             self.result.stop_reason = "tol"
             self.model.stop_training = True
 
@@ -270,7 +271,8 @@ class _IntervalEnd(keras.callbacks.Callback):
     def write_row(self, logs, delta_label):
         row = {"iter": self.result.n_iter}
         if self.y is not None:
-            row |= metrics.scores(self.y, self.result.labels)
+            logs |= (scores := metrics.scores(self.y, self.result.labels))  # for the callbacks behind this one
+            row |= scores
         row |= {column: logs[name] for name, column in self.dec.losses.items() if name in logs}
         row |= {"delta_label": delta_label}
         row = {name: round(float(value), 5) if name != "iter" else value for name, value in row.items()}
@@ -304,7 +306,7 @@ class _EveryFiveEpochs(keras.callbacks.Callback):
             save_model(self.dec.model, path, self.dec.attributes)
 
 
-def cluster(dec, x, y=None, *, maxiter, batch_size, tol, update_interval, save_dir, start="kmeans"):
+def cluster(dec, x, y=None, *, maxiter, batch_size, tol, update_interval, save_dir, start="kmeans", callbacks=()):
     """Runs the clustering phase (DEC paper, section 3.1): the start, then KL(P || Q) until `tol` or `maxiter`.
 
     Args:
@@ -317,6 +319,7 @@ def cluster(dec, x, y=None, *, maxiter, batch_size, tol, update_interval, save_d
         update_interval: batches between two refreshes of P; 0 = one epoch.
         save_dir: existing folder for the log, the model every five epochs, and the final model; None: writes nothing.
         start: where the centres come from, "kmeans" (`kmeans_start`) or "gmm" (`gmm_start`).
+        callbacks: more Keras callbacks; an epoch is an interval, and its logs have the row's scores and delta_label.
 
     Returns:
         ClusteringResult.
@@ -343,7 +346,7 @@ def cluster(dec, x, y=None, *, maxiter, batch_size, tol, update_interval, save_d
             epochs=-(-maxiter // update_interval),
             steps_per_epoch=update_interval,
             shuffle=False,
-            callbacks=[interval_end, _EveryFiveEpochs(dec, save_dir, 5 * epoch, maxiter, result)],
+            callbacks=[interval_end, _EveryFiveEpochs(dec, save_dir, 5 * epoch, maxiter, result), *callbacks],
             verbose=1 if sys.stdout.isatty() else 0,
         )
     if save_dir:

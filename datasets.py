@@ -8,13 +8,10 @@ import bz2
 import gzip
 import os
 import struct
-import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from tokenize import TokenError
 
 import h5py
 import numpy as np
@@ -27,24 +24,10 @@ from sklearn.preprocessing import MinMaxScaler, normalize
 
 from batches import PREDICT_BATCH, ScaledRows, pieces
 from files import InputError, whole_file
+from own_data import READERS, About, arrays, in_brief, is_own, npz, read, told
 
 DATA = Path(__file__).resolve().parent / "data"
-DAMAGED = (
-    OSError,
-    EOFError,
-    ValueError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    MemoryError,
-    RuntimeError,  # zipfile: encrypted, or compressed in an unknown way
-    TokenError,  # NumPy: a header cut off
-    struct.error,
-    zlib.error,
-    zipfile.BadZipFile,
-)
 ON_DISK = (np.memmap, ScaledRows)
-LARGE_FILE = 2**30  # bytes; a larger .npy stays on disk
 ALIASES = {"reuters": "reuters10k", "reutersidf10k": "reuters10k"}
 
 
@@ -52,36 +35,45 @@ class MissingData(InputError):
     """A data set's files are not here and cannot be downloaded."""
 
 
-def load_data(name):
+def load_data(name, how=None):
     """Loads a data set by name, or from a file.
 
     Args:
         name: mnist, fmnist, usps, pendigits, reuters10k (or reuters, reutersidf10k: Guo's subset), reuters10k-xie,
-            rcv1-10k, stl or digits; or the path of a `.npy` file (x) or an `.npz` file (x, optionally y).
+            rcv1-10k, stl or digits; or the path of a file in a format of `own_data.READERS` or of a folder of images.
+        how: an `own_data.Reading` of a file; None: the defaults.
 
     Returns:
         x, y: samples, float32 array of shape `(n, d)`, training samples before test samples, scaled as DEC-keras
-        does; and labels, int64 array of shape `(n,)` (a file's as they are), or None where a file has none.
+        does (a file's as they are; a sparse one as a CSR matrix); and labels, int64 array of shape `(n,)` (a file's as
+        they are), or None where a file has none.
 
     Raises:
         InputError: if there is no such data set or file, or it is damaged; its subclass MissingData if a data set's
             files are not here and cannot be downloaded.
     """
-    dataset = DATASETS.get(ALIASES.get(name, name))
+    return load(name, how)[:2]
+
+
+def load(name, how=None):
+    """`load_data`, and the `own_data.About` that goes along with x and y."""
+    dataset, about = DATASETS.get(ALIASES.get(name, name)), About()
     if dataset is not None:
         x, y = dataset.load()
-    elif Path(name).suffix.lower() in (".npy", ".npz"):
-        x, y = _load_file(Path(name))
+    elif is_own(name):
+        x, y, about = read(name, how)
     else:
         raise InputError(
-            f"There is no data set {name!r}: choose from {', '.join(DATASETS)}, or give a .npy or .npz file's path."
+            f"There is no data set {name!r}: choose from {', '.join(DATASETS)}, or give the path of a folder of images "
+            f"or of a file ({', '.join(READERS)})."
         )
     try:
         x, y = check_data(x, y)
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
-    print(f"{name}: {x.shape[0]} samples of {x.shape[1]} features")
-    return x, y
+    names = f" ({', '.join(about.features[:3])}{', ...' if len(about.features) > 3 else ''})" if about.features else ""
+    print(f"{name}: {x.shape[0]} samples of {x.shape[1]} features{names}")
+    return x, y, about
 
 
 def check_data(x, y=None):
@@ -143,24 +135,6 @@ def _check_finite(x):
         )
 
 
-def _load_file(path):
-    if not path.is_file():
-        raise InputError(f"There is no file {path}: check the path.")
-    return _read(_npy if path.suffix.lower() == ".npy" else _npz, [path])
-
-
-def _read(reader, paths):
-    """Calls `reader(paths)` and tells its failures in one sentence."""
-    try:
-        with np.errstate(invalid="raise"):  # NaN cast to a label
-            return reader(paths)
-    except InputError:
-        raise
-    except DAMAGED as error:
-        names, why = ", ".join(str(path) for path in paths), _in_brief(error)
-        raise InputError(f"Cannot read {names}: damaged, or not in its format ({why}); get it again.") from error
-
-
 # Readers: each takes the files' paths, in the order of its row in DATASETS, and returns x and y.
 
 
@@ -179,41 +153,11 @@ def _open(path):
     return {".gz": gzip.open, ".bz2": bz2.open}.get(path.suffix, open)(path, "rb")
 
 
-def _arrays(path, mmap_mode=None):
-    """np.load without unpickling."""
-    try:
-        return np.load(path, allow_pickle=False, mmap_mode=mmap_mode)
-    except ValueError as error:
-        if "pickle" not in str(error):
-            raise
-        raise InputError(
-            f"{path} is damaged or holds pickled Python objects, which can run code when they are read: save plain "
-            "numeric arrays, np.savez('x.npz', x=x, y=y)."
-        ) from error
-
-
-def _npy(paths):
-    """A large file is not read but mapped: it stays on disk."""
-    large = paths[0].stat().st_size > LARGE_FILE
-    return _arrays(paths[0], mmap_mode="r" if large else None), None
-
-
-def _npz(paths):
-    """x and, if it is there, y (DEC-keras calls them data and label); or a matrix by scipy.sparse.save_npz."""
-    with _arrays(paths[0]) as arrays:
-        if {"format", "indptr"} <= set(arrays):
-            return scipy.sparse.load_npz(paths[0]), arrays.get("y")
-        names = {"x": "x", "y": "y"} if "x" in arrays else {"x": "data", "y": "label"}
-        if names["x"] not in arrays:
-            raise InputError(f"{paths[0]} holds {list(arrays)}: it must hold an array x, and y if there are labels.")
-        return arrays[names["x"]], arrays.get(names["y"])
-
-
 def _images_npz(paths):
     """Keras' own mnist.npz."""
-    with _arrays(paths[0]) as arrays:
-        x = np.concatenate([arrays["x_train"], arrays["x_test"]])
-        return _pixels(x), np.concatenate([arrays["y_train"], arrays["y_test"]])
+    with arrays(paths[0]) as held:
+        x = np.concatenate([held["x_train"], held["x_test"]])
+        return _pixels(x), np.concatenate([held["y_train"], held["y_test"]])
 
 
 def _idx(paths):
@@ -391,7 +335,7 @@ def _stl_binaries(paths):
 
 def _stl_npy(paths):
     """DEC-keras' own cache of the features, with the labels' binaries."""
-    x, y_train, y_test = _arrays(paths[0]), *(np.fromfile(path, np.uint8) for path in paths[1:])
+    x, y_train, y_test = arrays(paths[0]), *(np.fromfile(path, np.uint8) for path in paths[1:])
     return x, np.concatenate([y_train, y_test]).astype(np.int64) - 1
 
 
@@ -479,7 +423,7 @@ class Dataset:
                 problems.append(f"scikit-learn's copy: {error}")
         if reader is None:
             raise MissingData(self.missing(problems))
-        x, y = _read(lambda paths: _with_whole_labels(*reader(paths)), paths)
+        x, y = told(lambda paths: _with_whole_labels(*reader(paths)), paths)
         if np.ndim(x) and self.n_features not in (None, np.shape(x)[-1]):
             raise InputError(f"{paths[0]} has {np.shape(x)[-1]} features a sample instead of {self.n_features}.")
         return x, y
@@ -507,7 +451,8 @@ class Dataset:
                     _download(mirror, name, checksum, DATA / self.folder)
                 return []
             except (OSError, ValueError) as error:  # no network, no such page, wrong checksum, unwritable folder
-                problems.append(f"{mirror.url}: {_in_brief(error)}")
+                no_connection = isinstance(error, requests.ConnectionError)  # its own text quotes the whole request
+                problems.append(f"{mirror.url}: {'no connection' if no_connection else in_brief(error)}")
         return problems
 
     def missing(self, problems):
@@ -532,12 +477,6 @@ def _download(mirror, name, checksum, folder):
     )
 
 
-def _in_brief(error):
-    if isinstance(error, requests.ConnectionError):
-        return "no connection"  # its own text quotes the whole request
-    return (str(error) or repr(error)).splitlines()[0]
-
-
 KERAS_CACHE = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "datasets"
 IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 STL_FILES = ("train_X.bin", "train_y.bin", "test_X.bin", "test_y.bin")
@@ -552,7 +491,7 @@ def _reuters(subset):
     return Dataset(
         folder="reuters",
         formats=[
-            ((f"{PREPARED_REUTERS[subset]}.npz",), _npz),
+            ((f"{PREPARED_REUTERS[subset]}.npz",), npz),
             ((*TOKEN_FILES, "rcv1-v2.topics.qrels"), partial(_rcv1_tokens, subset=subset)),
         ],
         fallback=partial(_rcv1_from_scikit_learn, subset),
@@ -635,13 +574,13 @@ DATASETS = {
     "reuters10k-xie": _reuters("xie"),
     "rcv1-10k": Dataset(
         folder="reuters",
-        formats=[(("reuters10k_like.npz",), _npz)],
+        formats=[(("reuters10k_like.npz",), npz)],
         by_hand="make it of 10,000 RCV1 documents x 2,000 words, prepared as the DEC paper does: arrays x and y",
     ),
     "stl": Dataset(
         folder="stl",
         formats=[
-            (("stl_features.npz",), _npz),
+            (("stl_features.npz",), npz),
             (("stl_features.npy", "train_y.bin", "test_y.bin"), _stl_npy),
             (STL_FILES, _stl_binaries),
         ],

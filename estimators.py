@@ -24,7 +24,7 @@ from clustering import check_start
 from DEC import DEC
 from files import check_share, check_whole, load_weights
 from IDEC import IDEC
-from settings import BATCH_SIZE, CODE_DIMS, MAX_SEED, MAXITER, TOL, get_settings
+from settings import BATCH_SIZE, CODE_DIMS, MAX_SEED, MAXITER, TOL, get_settings, in_numbers
 
 SCORE_SAMPLES = 2000  # the silhouette looks at every pair of them
 
@@ -34,12 +34,13 @@ class DECClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
 
     Pretrains the autoencoder, starts from k-means on its codes, and trains until `tol` or `maxiter`. X is taken as it
     is: scale it to about [0, 1] first, say by `MinMaxScaler` in a Pipeline. The defaults are the command line's for
-    data of your own (protocol dec-keras, row "other" of `settings`), and so is the result for the same seed.
+    data of your own (protocol dec-keras, row "other" of `settings`), and so is the result for the same seed where that
+    scales alike, as with `--scale none`.
 
     Args:
         n_clusters: number of clusters k, at least 1. Default 10.
         dims: units of each encoder layer behind the input, the code's last. Default (500, 500, 2000, 10).
-        pretrain_epochs: epochs of pretraining. Default 200.
+        pretrain_epochs: epochs of pretraining. Default None: by the number of samples, see `settings.in_numbers`.
         pretrain_optimizer: a Keras optimizer, its name, or its serialised form. Default None: Adam(0.001).
         ae_weights: `.h5` file of a pretrained autoencoder of these dims, on X scaled alike, which takes the place of
             pretraining; a fit with `save_dir` leaves one there, ae_weights.h5. Default None.
@@ -47,7 +48,7 @@ class DECClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
         batch_size: samples a batch, in both phases. Default 256.
         maxiter: most batches of the clustering phase. Default 20,000.
         tol: stop when a smaller share of the labels than this changed since the last refresh of P. Default 0.001.
-        update_interval: batches between two refreshes of P; 0: one epoch. Default 140.
+        update_interval: batches between two refreshes of P; 0: one epoch. Default None: as pretrain_epochs.
         save_dir: folder for the logs and models of `DEC.pretrain` and `DEC.fit`. Default None: nothing is written.
         start: where the centres start, "kmeans" or "gmm", a Gaussian mixture. Default "kmeans".
         random_state: int, RandomState or None, of weights, batches and k-means. The same int gives the same result on
@@ -76,14 +77,14 @@ class DECClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
         n_clusters=10,
         *,
         dims=CODE_DIMS,
-        pretrain_epochs=_settings.pretrain_epochs,
+        pretrain_epochs=None,
         pretrain_optimizer=None,
         ae_weights=None,
         optimizer=None,
         batch_size=BATCH_SIZE,
         maxiter=MAXITER,
         tol=TOL,
-        update_interval=_settings.update_interval,
+        update_interval=None,
         start="kmeans",
         save_dir=None,
         random_state=None,
@@ -120,12 +121,14 @@ class DECClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
         """
         X = self._validated(X, reset=True)
         self._check_clustering_phase()  # now, not after minutes of pretraining
+        settings = in_numbers(self._settings, X.shape[0], self.batch_size)
         seed = _seed(self.random_state)
         with _seeded(seed), nullcontext() if self.verbose else redirect_stdout(io.StringIO()):
             dec = self._method([X.shape[1], *self.dims], self.n_clusters, init=self._settings.init, seed=seed)
             dec.compile(self._own(self.optimizer, "optimizer"), **self._compile_options())
-            self._pretrain(dec, X)
-            ranges = {name: getattr(self, name) for name in ("maxiter", "batch_size", "tol", "update_interval")}
+            self._pretrain(dec, X, settings)
+            ranges = {name: getattr(self, name) for name in ("maxiter", "batch_size", "tol")}
+            ranges["update_interval"] = _given(self.update_interval, settings.update_interval)
             dec.fit(X, save_dir=self.save_dir, start=self.start, **ranges)
         self._dec = dec
         self.labels_ = dec.result.labels
@@ -172,14 +175,16 @@ class DECClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
 
     def _check_clustering_phase(self):
         check_whole("maxiter", self.maxiter, at_least=1)
-        check_whole("update_interval", self.update_interval, at_least=0)
+        check_whole("update_interval", _given(self.update_interval, 0), at_least=0)
+        check_whole("batch_size", self.batch_size, at_least=1)
         check_share("tol", self.tol)
         check_start(self.start)
 
-    def _pretrain(self, dec, X):
+    def _pretrain(self, dec, X, settings):
         if self.ae_weights is None:
             optimizer = self._own(self.pretrain_optimizer, "pretrain_optimizer")
-            options = {"epochs": self.pretrain_epochs, "batch_size": self.batch_size, "save_dir": self.save_dir}
+            epochs = _given(self.pretrain_epochs, settings.pretrain_epochs)
+            options = {"epochs": epochs, "batch_size": self.batch_size, "save_dir": self.save_dir}
             dec.pretrain(X, optimizer=optimizer, **options)
         else:
             load_weights(dec.autoencoder, self.ae_weights)
@@ -223,7 +228,6 @@ class IDECClustering(DECClustering):
     Args:
         gamma: weight of the clustering loss beside the reconstruction's, at least 0. Default 0.1.
         optimizer: default None: Adam(0.001).
-        update_interval: default 0, one epoch.
         others: as for DECClustering.
 
     Attributes:
@@ -240,14 +244,14 @@ class IDECClustering(DECClustering):
         *,
         gamma=0.1,
         dims=CODE_DIMS,
-        pretrain_epochs=_settings.pretrain_epochs,
+        pretrain_epochs=None,
         pretrain_optimizer=None,
         ae_weights=None,
         optimizer=None,
         batch_size=BATCH_SIZE,
         maxiter=MAXITER,
         tol=TOL,
-        update_interval=_settings.update_interval,
+        update_interval=None,
         start="kmeans",
         save_dir=None,
         random_state=None,
@@ -273,6 +277,10 @@ class IDECClustering(DECClustering):
 
     def _compile_options(self):
         return {"gamma": self.gamma}
+
+
+def _given(value, default):
+    return default if value is None else value
 
 
 def _seed(random_state):

@@ -31,9 +31,12 @@ from threadpoolctl import threadpool_limits
 
 import batches
 import metrics
+import own_data
 import report
-from datasets import load_data
+import scaling
+from datasets import load
 from files import InputError, read_attributes, whole_file, writable_folder
+from prediction import check_fits, load_model
 
 SAMPLE = 2000  # samples in the embedding's figures and in the report
 TOP = 10  # samples or terms of a cluster; the paper's figure has 10
@@ -577,20 +580,16 @@ def load_run(model_file, x, y=None, image_shape=None, terms=None, names=None):
     """
     model_file = Path(model_file)
     folder, attributes = model_file.parent, read_attributes(model_file)
-    model = _load_model(model_file)
-    parts = {layer.name for layer in model.layers}
-    if not {"clustering", "encoder_0"} <= parts:
-        raise InputError(f"{model_file} has no layers encoder_0 and clustering: give a model saved by DEC or IDEC.")
-    if model.input_shape[1] != x.shape[1]:
-        raise InputError(f"The data have {x.shape[1]} features and {model_file} takes {model.input_shape[1]}.")
+    model = load_model(model_file)
+    check_fits(model, model_file, x)
     if terms is not None and len(terms) != x.shape[1]:
         raise InputError(f"There are {len(terms)} names of terms for {x.shape[1]} features: give one for each.")
-    method = "IDEC" if "decoder_0" in parts else "DEC"
+    method = "IDEC" if any(layer.name == "decoder_0" for layer in model.layers) else "DEC"
     q, z, decode = _predict(model, x)
     decoders = {method: decode} if decode else {}
     start_q = start_z = None
     for start_file in filter(Path.is_file, (folder / f"{method}_model_0.h5", folder / "ae_weights.h5")):
-        start = _load_model(start_file)
+        start = keras.models.load_model(start_file, compile=False)
         if start.input_shape != model.input_shape:  # an earlier run's, on other data
             continue
         at_start, codes, decode = _predict(start, x)
@@ -617,10 +616,6 @@ def load_run(model_file, x, y=None, image_shape=None, terms=None, names=None):
         names=names,
         settings=settings,
     )
-
-
-def _load_model(path):
-    return keras.models.load_model(path, compile=False)
 
 
 def _predict(model, x):
@@ -771,31 +766,35 @@ def main(arguments=None):
     args = parser.parse_args(arguments)
     try:
         model_file = find_model(args.run)
-        x, y = _data(model_file, args.dataset)
-        draw(load_run(model_file, x, y, terms=_lines_of(args.terms)))
+        x, y, about = _data(model_file, args.dataset)
+        known = shown(about) | ({"terms": _lines_of(args.terms)} if args.terms else {})
+        draw(load_run(model_file, x, y, **known))
     except (InputError, OSError) as error:
         print(f"figures.py: error: {error}", file=sys.stderr)
         sys.exit(2)
 
 
 def _data(model_file, dataset=None):
-    """The samples that a model was trained on, scaled as they were, and their labels."""
-    from cli import scaled  # which calls this module
-
+    """The samples that a model was trained on, scaled as they were, their labels, and what goes along."""
     attributes = read_attributes(model_file)
     dataset = dataset or attributes.get("dataset")
     if dataset is None:
         raise InputError(f"{model_file} does not say what data it was trained on: say it with --dataset.")
     try:
-        x, y = load_data(dataset)
+        x, y, about = load(dataset, own_data.from_attributes(attributes))
     except InputError as error:
         raise InputError(f"{error} If the data are elsewhere now, say where with --dataset.") from error
-    return scaled(x, attributes.get("scale", 1.0))[0], y
+    scaler = scaling.from_attributes(attributes, model_file) or scaling.Scaler()
+    return scaler.transform(x), y, about
+
+
+def shown(about):
+    """What `own_data.About` the data tells `load_run`; the terms of an image would be its pixels."""
+    terms = about.features if about.image_shape is None else None
+    return {"image_shape": about.image_shape, "terms": terms, "names": about.names}
 
 
 def _lines_of(path):
-    if path is None:
-        return None
     try:
         return Path(path).read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:

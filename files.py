@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
+import numpy as np
 
 
 class InputError(ValueError):
@@ -117,7 +118,7 @@ def save_model(model, path, attributes=None):
     Args:
         model: a Keras model.
         path: str or Path that ends in `.h5`.
-        attributes: dict of what JSON holds, such as the scale of x, for `read_attributes`; or None.
+        attributes: dict for `read_attributes`, such as the scale of x, of what JSON holds and of arrays; or None.
     """
     absl = logging.getLogger("absl")
     level = absl.level
@@ -126,7 +127,13 @@ def save_model(model, path, attributes=None):
         with whole_file(path) as temporary:
             model.save(temporary, include_optimizer=False)
             with h5py.File(temporary, "a") as file:
-                file.attrs["dec"] = json.dumps(attributes or {})
+                attributes = attributes or {}
+                arrays = {name: value for name, value in attributes.items() if isinstance(value, np.ndarray)}
+                small = {name: value for name, value in attributes.items() if name not in arrays}
+                file.attrs["dec"] = json.dumps(small)  # HDF5 allows it 64 KB
+                for name, array in arrays.items():
+                    text = h5py.string_dtype() if array.dtype.kind == "U" else None
+                    file.create_dataset(f"dec/{name}", data=array.astype(object) if text else array, dtype=text)
     finally:
         absl.setLevel(level)
 
@@ -140,9 +147,15 @@ def read_attributes(path):
     path = resolve_h5(path)
     try:
         with h5py.File(path, "r") as file:
-            return json.loads(file.attrs.get("dec", "{}"))
+            arrays = file.get("dec", {}).items()
+            return json.loads(file.attrs.get("dec", "{}")) | {name: plain_array(item) for name, item in arrays}
     except (OSError, ValueError) as error:
         raise InputError(f"{path} is no HDF5 file with Keras weights, or it is damaged ({error}).") from error
+
+
+def plain_array(item):
+    """An HDF5 dataset as an array, text as str."""
+    return item.asstr()[...].astype(str) if h5py.check_string_dtype(item.dtype) else item[...]
 
 
 def load_weights(model, path):

@@ -2,7 +2,9 @@
 
 Four protocols:
 
-- `dec-keras` (default): XifengGuo/DEC-keras, its DEC.py. Data sets that it does not list take the nearest row.
+- `dec-keras` (default): XifengGuo/DEC-keras, its DEC.py. Data sets that it does not list take the nearest row; for
+  data of your own the lengths follow from their number. DEC-keras itself has 200 epochs of Adam and P every 140 batches
+  there, which `idec` keeps.
 - `idec`: XifengGuo/IDEC, its DEC.py. That repo must be given pretrained weights; without them we pretrain as its
   authors' XifengGuo/IDEC-toy does (200 epochs of Adam).
 - `paper`: Xie et al., ICML 2016, section "Implementation", with the update intervals of the authors' piiswrong/dec.
@@ -26,6 +28,7 @@ MAX_SEED = 2**32 - 1  # NumPy's
 SCHEDULES = ("constant", "cosine")
 PRETRAINING = ("end-to-end", "layerwise")
 CODE_DIMS = (500, 500, 2000, 10)  # paper: d-500-500-2000-10 for every data set
+BY_SIZE = "by size"  # a length that follows from the number of samples: see `in_numbers`
 
 
 def sgd(learning_rate, momentum):
@@ -48,28 +51,49 @@ class Settings:
 
     Attributes:
         source: where the row comes from.
-        scale: what `load_data`'s x is multiplied by; None scales x so that the mean of ||x||^2 / d is 1 (paper).
+        scale: what `load_data`'s x is multiplied by; None scales x so that the mean of ||x||^2 / d is 1 (paper); or
+            anything else that `scaling.fit` takes.
         init: initializer of the autoencoder's kernels.
         pretraining: "end-to-end", or "layerwise" (greedy, denoising; then fine-tuned end to end).
         pretrain_optimizer: of end-to-end pretraining. Layerwise pretraining has the paper's own.
         pretrain_schedule: of end-to-end pretraining's learning rate, see `autoencoder.pretrain`.
         pretrain_epochs: of end-to-end pretraining, or of layerwise pretraining's fine-tuning (a layer takes half as
-            many); None stands for the paper's 100,000 batches.
+            many); None stands for the paper's 100,000 batches, BY_SIZE for what `in_numbers` makes of it.
         start: of the clustering phase: "kmeans", or "gmm" (see `clustering.STARTS`).
         optimizer: of the clustering phase.
-        update_interval: batches between two refreshes of the target distribution P; 0 = one epoch.
+        update_interval: batches between two refreshes of the target distribution P; 0 = one epoch; or BY_SIZE.
     """
 
     source: str
-    scale: float | None = 1.0
+    scale: object = 1.0
     init: str | dict = "glorot_uniform"
     pretraining: str = "end-to-end"
     pretrain_optimizer: dict = field(default_factory=lambda: ADAM)
     pretrain_schedule: str = "constant"
-    pretrain_epochs: int | None = 200
+    pretrain_epochs: int | str | None = 200
     start: str = "kmeans"
     optimizer: dict = field(default_factory=lambda: sgd(0.01, 0.9))
-    update_interval: int = 0
+    update_interval: int | str = 0
+
+
+def in_numbers(settings, n, batch_size):
+    """Settings whose lengths BY_SIZE are numbers, the same for all data of n samples.
+
+    Pretraining takes 10,000 batches, about as many as IDEC-toy's 200 epochs of pendigits, in whole epochs, at least 10
+    and at most 500 of them. P is refreshed after an epoch, but after 30 batches at the least, as in DEC-keras, since
+    labels that did not change in the few batches of a small data set may still do so; and after 1,000 at the most.
+
+    Args:
+        settings: Settings.
+        n: number of samples.
+        batch_size: samples a batch.
+    """
+    epoch = -(-n // batch_size)
+    numbers = {
+        "pretrain_epochs": min(max(round(10_000 / epoch), 10), 500),
+        "update_interval": min(max(epoch, 30), 1000),
+    }
+    return replace(settings, **{name: value for name, value in numbers.items() if getattr(settings, name) == BY_SIZE})
 
 
 def _dec_keras():
@@ -92,7 +116,12 @@ def _dec_keras():
         "stl": replace(usps, source="DEC-keras, stl", pretrain_epochs=10),
         "pendigits": replace(usps, source="DEC-keras, its usps row; epochs of IDEC-toy", pretrain_epochs=200),
         "digits": replace(usps, source="DEC-keras, its usps row; epochs of IDEC-toy", pretrain_epochs=200),
-        "other": Settings(source="DEC-keras, the defaults of its class DEC", update_interval=140),
+        "other": Settings(
+            source="ours, by the number of samples; optimizers of DEC-keras' class DEC",
+            scale="auto",
+            pretrain_epochs=BY_SIZE,
+            update_interval=BY_SIZE,
+        ),
     }
 
 
@@ -112,7 +141,7 @@ def _idec():
     mnist = Settings(source="IDEC repo, mnist; x = pixels / 50", scale=255 / 50, update_interval=140)
     reuters = Settings(source="IDEC repo, reutersidf10k", update_interval=20)
     usps = Settings(source="IDEC repo, usps; x in [0, 2]", scale=2.0, update_interval=30)
-    other = Settings(source="IDEC repo, the defaults of its class DEC", update_interval=140)
+    other = Settings(source="the defaults of the class DEC of IDEC and DEC-keras", update_interval=140)
     return {
         "mnist": mnist,
         "fmnist": mnist,
@@ -123,7 +152,7 @@ def _idec():
         "stl": other,
         "pendigits": other,
         "digits": other,
-        "other": other,
+        "other": replace(other, scale="auto"),
     }
 
 
@@ -194,5 +223,8 @@ def get_settings(dataset, protocol="dec-keras", method="DEC"):
     settings = rows.get(dataset, rows["other"])
     if method == "IDEC":
         source = f"{settings.source}; clustering: {'IDEC repo' if dataset in IDEC else 'IDEC-toy'}"
-        settings = replace(settings, source=source, **IDEC.get(dataset, _IDEC_TOY))
+        clustering = IDEC.get(dataset, _IDEC_TOY)
+        if settings.update_interval == BY_SIZE:
+            clustering = clustering | {"update_interval": BY_SIZE}
+        settings = replace(settings, source=source, **clustering)
     return settings

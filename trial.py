@@ -24,6 +24,7 @@ from clustering import gmm_start, kmeans_start
 from DEC import DEC
 from files import InputError, whole_file
 from IDEC import IDEC
+from settings import in_numbers
 
 VERSIONS = {"python": platform.python_version()}
 VERSIONS |= {name: version(name) for name in ("tensorflow", "keras", "numpy", "scikit-learn")}
@@ -75,7 +76,7 @@ class Trial:
 
     def cluster(self, method):
         """Labels, and what else a row says of the clustering."""
-        x, _, _, n_clusters = self.data
+        x, *_, n_clusters = self.data
         if method == "k-means":
             return kmeans_start(x, n_clusters, self.task["seed"])[1], {}
         if method in STARTS:
@@ -90,6 +91,7 @@ class Trial:
     def build(self, method, *more):
         """The method as its command line builds it, that command line, and its settings in force."""
         args, settings = self.settings(method, *more)
+        settings = in_numbers(settings, self.data[0].shape[0], args.batch_size)
         return cli.build(method, args, settings, *self.data), args, settings
 
     def settings(self, method, *more):

@@ -5,11 +5,11 @@ import scipy.sparse
 from conftest import DIMS
 
 from batches import ScaledRows, checksum, endless_batches, pieces, predict, rows
-from cli import scaled
 from datasets import load_data
 from DEC import DEC
 from files import InputError
 from IDEC import IDEC
+from scaling import fit
 
 
 @pytest.fixture
@@ -83,12 +83,13 @@ def test_predict_equals_keras_predict(dec, blobs):
 
 def test_every_form_is_scaled(forms):
     for scale in (2.5, None):
-        expected, by = scaled(forms["array"], scale)
+        scaler = fit(forms["array"], scale)
         for form in forms.values():
-            x, factor = scaled(form, scale)
-            assert factor == pytest.approx(by)
-            np.testing.assert_allclose(rows(x, slice(0, 100)), expected, rtol=1e-6)
-    assert isinstance(scaled(forms["memmap"], 2.5)[0], ScaledRows)
+            assert fit(form, scale).factor == pytest.approx(scaler.factor)
+            np.testing.assert_allclose(
+                rows(scaler.transform(form), slice(0, 100)), forms["array"] * scaler.factor, 1e-6
+            )
+    assert isinstance(scaler.transform(forms["memmap"]), ScaledRows)
 
 
 def test_a_bad_value_is_found_in_every_form(blobs, tmp_path, dec):
@@ -107,7 +108,7 @@ def test_a_sparse_file_and_a_large_one_are_loaded_as_such(forms, tmp_path, monke
     assert y is None
     np.testing.assert_array_equal(x.toarray(), forms["array"])
     assert not isinstance(load_data(str(tmp_path / "x.npy"))[0], np.memmap)
-    monkeypatch.setattr("datasets.LARGE_FILE", 1000)
+    monkeypatch.setattr("own_data.LARGE_FILE", 1000)
     x, y = load_data(str(tmp_path / "x.npy"))
     assert isinstance(x, np.memmap)
     assert y is None
@@ -116,7 +117,7 @@ def test_a_sparse_file_and_a_large_one_are_loaded_as_such(forms, tmp_path, monke
 
 def test_a_mapped_file_of_images_is_flattened(tmp_path, monkeypatch):
     np.save(tmp_path / "x.npy", np.arange(60, dtype=np.uint8).reshape(5, 3, 4))
-    monkeypatch.setattr("datasets.LARGE_FILE", 10)
+    monkeypatch.setattr("own_data.LARGE_FILE", 10)
     x, _ = load_data(str(tmp_path / "x.npy"))
     assert x.shape == (5, 12)
     assert isinstance(x, np.memmap)

@@ -16,6 +16,7 @@ import cli
 import datasets
 from DEC import DEC
 from IDEC import IDEC
+from settings import BY_SIZE
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -211,7 +212,7 @@ def test_warnings_of_empty_and_dominant_clusters(capsys):
 @pytest.mark.parametrize(
     ("protocol", "more", "expected"),
     [
-        ("dec-keras", [], ("end-to-end", 200)),
+        ("dec-keras", [], ("end-to-end", BY_SIZE)),
         ("dec-keras", ["--pretrain", "layerwise"], ("layerwise", None)),
         ("dec-keras", ["--pretrain", "layerwise", "--pretrain_epochs", "9"], ("layerwise", 9)),
         ("paper", [], ("layerwise", None)),
@@ -262,15 +263,6 @@ def test_settings_reach_the_training(tiny_mnist, tmp_path, method, protocol, sca
     assert cli.reconstruction_error(dec, tiny_mnist) == pytest.approx(error, rel=1e-5)
 
 
-@pytest.mark.parametrize(("scale", "expected"), [(1.0, 2.0), (0.5, 1.0), (None, 1.0)])
-def test_scale(scale, expected):
-    x = np.full((5, 4), 2, np.float32)
-    scaled, used = cli.scaled(x, scale)
-    assert scaled.dtype == np.float32
-    assert used == expected / 2
-    np.testing.assert_allclose(scaled, expected)
-
-
 @pytest.mark.skipif("DEC_DATA_DIR" not in os.environ, reason="real data: set DEC_DATA_DIR")
 @pytest.mark.slow
 def test_usps_reaches_the_seeds_scores(tmp_path):
@@ -290,7 +282,7 @@ def test_weights_carry_the_scale_that_they_were_trained_on(npz, tmp_path, capsys
 
     with pytest.raises(SystemExit):
         run(*short_run(npz, tmp_path / "c", "--ae_weights", weights, "--scale", 5))
-    assert "was trained on x times 2: leave --scale 5 out" in capsys.readouterr().err
+    assert "was trained with --scale 2: leave --scale 5 out" in capsys.readouterr().err
     assert not (tmp_path / "c").exists()
 
     foreign = tmp_path / "foreign.h5"  # no attribute: the protocol's scale, or what --scale says

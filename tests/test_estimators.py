@@ -92,8 +92,20 @@ def test_defaults_and_seed_give_the_command_lines_result(Estimator, method, blob
     fitted = Estimator(3, pretrain_epochs=2, maxiter=3, random_state=7).fit(blobs[0])
     np.testing.assert_array_equal(fitted.embedding_, dec.extract_features(blobs[0]))
     np.testing.assert_array_equal(fitted.labels_, dec.result.labels)
-    settings = cli.get_settings("other", method=method.name)
-    assert (fitted.update_interval, Estimator().pretrain_epochs) == (settings.update_interval, settings.pretrain_epochs)
+
+
+@BOTH
+def test_lengths_by_default_are_the_command_lines(Estimator, blobs, monkeypatch):
+    given = {}
+
+    def keep(phase, epochs_or_interval):
+        return lambda dec, *args, **options: given.update({phase: options[epochs_or_interval]})
+
+    monkeypatch.setattr(DEC, "pretrain", keep("pretraining", "epochs"))
+    monkeypatch.setattr(DEC, "fit", keep("clustering", "update_interval"))
+    with pytest.raises(AttributeError, match="labels"):  # there was no training
+        Estimator(3, dims=(8, 2)).fit(blobs[0])
+    assert given == {"pretraining": 500, "clustering": 30}
 
 
 @eagerly

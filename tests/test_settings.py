@@ -4,7 +4,7 @@ import pytest
 from clustering import get_optimizer
 from datasets import DATASETS
 from files import InputError
-from settings import PROTOCOLS, get_settings
+from settings import BY_SIZE, PROTOCOLS, get_settings, in_numbers
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -35,7 +35,10 @@ def test_every_data_set_has_a_row_that_keras_understands(protocol):
         ("paper", "mnist", None, 160, 0.02 * 255),
         ("paper", "reuters10k", None, 20, 1),
         ("paper", "stl", None, 40, None),
-        ("dec-keras", "my/own.npz", 200, 140, 1),
+        ("dec-keras", "my/own.npz", BY_SIZE, BY_SIZE, "auto"),
+        ("fast", "my/own.npz", BY_SIZE, BY_SIZE, "auto"),
+        ("idec", "my/own.npz", 200, 140, "auto"),
+        ("paper", "my/own.npz", None, 30, None),
     ],
 )
 def test_settings_are_the_sources(protocol, dataset, epochs, interval, scale):
@@ -56,3 +59,14 @@ def test_mnist_of_dec_keras_pretrains_with_sgd_1_and_clusters_with_sgd_001():
 def test_unknown_protocol_is_told():
     with pytest.raises(InputError, match="choose from dec-keras, idec, paper, fast"):
         get_settings("mnist", "fast-and-loose")
+
+
+@pytest.mark.parametrize("method", ["DEC", "IDEC"])
+@pytest.mark.parametrize(
+    ("n", "epochs", "interval"), [(300, 500, 30), (10_000, 250, 40), (70_000, 36, 274), (1_000_000, 10, 1000)]
+)
+def test_lengths_follow_from_the_number_of_samples(n, epochs, interval, method):
+    settings = in_numbers(get_settings("my/own.npz", method=method), n, 256)
+    assert (settings.pretrain_epochs, settings.update_interval) == (epochs, interval)
+    usps = get_settings("usps", method=method)
+    assert in_numbers(usps, n, 256) == usps
