@@ -31,6 +31,7 @@ from batches import checksum
 from clustering import kmeans_start, target_distribution
 from DEC import DEC
 from files import InputError, whole_file, writable_folder
+from settings import in_numbers
 
 SAMPLE = 2000  # samples whose silhouettes are taken: they are compared pair by pair
 CLOSE = 0.98  # of the best silhouette: nearly as good
@@ -98,6 +99,7 @@ def run(args):
     """
     settings = cli.settings_in_force(cli.protocol_settings(DEC, args), args)
     data = cli.prepare(args, settings)
+    settings = in_numbers(settings, data[0].shape[0], args.batch_size)
     held_out = validation_rows(data[0].shape[0], args)
     folder = writable_folder(args.save_dir)
     this_run = identity(args, settings, data[0])
@@ -181,8 +183,8 @@ def measure(k, args, settings, data, held_out):
 
     DEC's clustering phase trains on the samples that are not held out.
     """
-    x, y, scale, _ = data
-    dec = cli.build(DEC, args, settings, x, y, scale, k)
+    x, y, *how, _ = data
+    dec = cli.build(DEC, args, settings, x, y, *how, k)
     codes = dec.extract_features(x)
     centers, kmeans_labels = kmeans_start(codes, k, args.seed)
     with redirect_stdout(io.StringIO()):

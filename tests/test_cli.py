@@ -192,7 +192,7 @@ def test_missing_data_names_file_folder_and_source(tmp_path, monkeypatch, capsys
 def test_diverging_run_ends_in_one_sentence(blobs, tmp_path, capsys):
     np.savez(tmp_path / "huge.npz", x=blobs[0] * np.float32(1e30), y=blobs[1])
     with pytest.raises(SystemExit) as end:
-        run(*short_run(tmp_path / "huge.npz", tmp_path / "out"))
+        run(*short_run(tmp_path / "huge.npz", tmp_path / "out", "--scale", "none"))
     assert end.value.code == 2
     assert "Training diverged" in capsys.readouterr().err
     assert not (tmp_path / "out" / "ae_weights.h5").exists()

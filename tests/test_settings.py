@@ -27,7 +27,7 @@ def test_every_data_set_has_a_row_that_keras_understands(protocol):
         ("dec-keras", "reuters10k", 50, 30, 1),
         ("dec-keras", "usps", 50, 30, 1),
         ("dec-keras", "stl", 10, 30, 1),
-        ("fast", "mnist", 40, 140, 1),
+        ("fast", "mnist", 20, 140, 1),
         ("fast", "usps", 50, 30, 1),
         ("idec", "mnist", 200, 140, 255 / 50),
         ("idec", "usps", 200, 30, 2),
