@@ -54,7 +54,15 @@ def predict(model, x):
 
     Where a tf.distribute strategy is at work, every replica predicts all: Keras' predict would give each row twice.
     """
-    return np.concatenate([np.asarray(model(piece, training=False)) for piece in pieces(x)])
+    return np.concatenate([outputs.numpy() for _, outputs in predictions(model, x)])
+
+
+def predictions(model, x):
+    """Yields (piece, the model's output) for all of x, in a graph, which fuses bias and ReLU with the products."""
+    if not hasattr(model, "in_graph"):
+        model.in_graph = tf.function(partial(model, training=False), reduce_retracing=True)
+    for piece in pieces(x):
+        yield piece, model.in_graph(piece)
 
 
 def checksum(x):

@@ -16,7 +16,7 @@ import board
 import metrics
 import own_data
 import prediction
-from batches import pieces
+from batches import predictions
 from clustering import STARTS
 from datasets import ALIASES, DATASETS, load
 from files import (
@@ -284,7 +284,7 @@ def save_assignments(dec, x, y, args, about):
 
 def reconstruction_error(dec, x):
     """Mean squared error of the autoencoder, whose encoder the clustering phase trains too."""
-    errors = (np.square(dec.autoencoder(p, training=False) - p).sum(dtype=np.float64) for p in pieces(x))
+    errors = (np.square(y - piece).sum(dtype=np.float64) for piece, y in predictions(dec.autoencoder, x))
     return float(sum(errors) / math.prod(x.shape))
 
 

@@ -58,18 +58,19 @@ class Benchmark:
 
     def products(self):
         dec = self.dec()
-        seconds = self.take_turns({"pretraining": self.pretraining(dec), "matrix products": self.matrix_products(dec)})
+        seconds = self.pretraining(dec, {"matrix products": self.matrix_products(dec)})
         widths = [*dec.dims, *dec.dims[-2::-1]]
         flops = 6 * sum(a * b for a, b in itertools.pairwise(widths)) - 2 * widths[0] * widths[1]
         for name, time in seconds.items():
             print(f"{name:<32}{flops * BATCH_SIZE * self.epoch / time / 1e9:9.1f} GFLOP/s")
-        print(f"pretraining reaches {seconds['matrix products'] / seconds['pretraining']:.2f} of the products' rate")
+        ours, theirs = seconds.values()
+        print(f"pretraining reaches {theirs / ours:.2f} of the products' rate")
 
     def an_epoch(self):
-        self.compare({"pretraining, an epoch": self.pretraining(self.dec()), "train_on_batch": self.plain_epoch()})
+        print_ratio(self.pretraining(self.dec(), {"plain loop of train_on_batch": self.plain_epoch()}))
 
     def an_interval(self):
-        self.compare({"an update interval": self.clustering(), "plain Keras loop": self.plain_interval()})
+        print_ratio(self.clustering({"plain Keras loop": self.plain_interval()}))
 
     def clustpy(self):
         """ClustPy takes P from each batch and has no refresh over all samples: none is timed."""
@@ -78,48 +79,59 @@ class Benchmark:
             script = [self.args.clustpy_python, str(Path(__file__).with_name("clustpy_rounds.py")), f"{folder}/x.npy"]
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": null, "text": True}
             with subprocess.Popen(script, **pipes) as rival:
-                pretraining, clustering_ = self.pretraining(self.dec()), self.clustering(refresh=False)
-                rows = [self.clustpy_round(rival, pretraining, clustering_) for _ in range(self.args.rounds + 1)]
-                rival.stdin.close()
-        ours, theirs, ours_batch, theirs_batch = np.median(rows[1:], axis=0)
-        print(f"an epoch of pretraining: {ours:.2f} s, ClustPy {theirs:.2f} s, ratio {ours / theirs:.2f}")
-        print(f"a batch of clustering: {ours_batch * 1e3:.1f} ms, ClustPy {theirs_batch * 1e3:.1f} ms, ", end="")
-        print(f"ratio {ours_batch / theirs_batch:.2f}")
 
-    def clustpy_round(self, rival, pretraining, clustering_):
-        ours = seconds_of(pretraining)
-        ours_batch = seconds_of(clustering_) / self.interval
-        print(file=rival.stdin, flush=True)
-        theirs, theirs_epoch = map(float, rival.stdout.readline().split())
-        return ours, theirs, ours_batch, theirs_epoch / self.epoch
+                def rivals_turn(phase):
+                    print(phase, file=rival.stdin, flush=True)
+                    rival.stdout.readline()
+
+                print("An epoch of each phase")
+                print_ratio(self.pretraining(self.dec(), {"ClustPy": lambda: rivals_turn("pretraining")}))
+                self.interval = self.epoch
+                print_ratio(self.clustering({"ClustPy": lambda: rivals_turn("clustering")}, refresh=False))
+                rival.stdin.close()
 
     def dec(self):
         keras.utils.set_random_seed(0)
         dec = DEC([self.x.shape[1], *CODE_DIMS], self.n_clusters, init=self.settings.init, seed=0)
         dec.autoencoder.compile(clustering.get_optimizer(self.settings.pretrain_optimizer), "mse")
-        dec.compile(self.settings.optimizer)
         return dec
 
-    def pretraining(self, dec):
+    def pretraining(self, dec, rival):
         trainer = BatchTrainer(dec.autoencoder, lambda _, batch: (batch, batch), LONG)
-        return self.fit(trainer, shuffle=True, steps=self.epoch)
+        return self.take_turns("pretraining, an epoch", trainer, self.epoch, [], rival)
 
-    def clustering(self, refresh=True):
+    def clustering(self, rival, refresh=True):
         dec = self.dec()
-        labels = np.zeros(self.x.shape[0], int)
-        log = open(os.devnull, "w")  # noqa: SIM115
-        interval_end = clustering._IntervalEnd(dec, self.x, None, labels, 0, MAXITER, log)
-        interval_end.refresh({})
+        dec.compile(self.settings.optimizer)
+        with open(os.devnull, "w") as log:
+            labels = np.zeros(self.x.shape[0], int)
+            interval_end = clustering._IntervalEnd(dec, self.x, None, labels, 0, MAXITER, log)
+            interval_end.refresh({})
 
-        def with_targets(indices, batch):
-            return batch, tf.gather(interval_end.p, indices)
+            def with_targets(indices, batch):
+                return batch, tf.gather(interval_end.p, indices)
 
-        train = self.fit(BatchTrainer(dec.model, with_targets, LONG), shuffle=False, steps=self.interval)
-        return lambda: (train(), refresh and interval_end.refresh({}))
+            trainer = BatchTrainer(dec.model, with_targets, LONG)
+            callbacks = [interval_end] if refresh else []
+            return self.take_turns("clustering, an interval", trainer, self.interval, callbacks, rival)
 
-    def fit(self, trainer, shuffle, steps):
-        batches = endless_batches(self.x, BATCH_SIZE, shuffle)
-        return lambda: trainer.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)
+    def take_turns(self, name, trainer, steps, callbacks, rival):
+        """{name: median seconds} of an "epoch" of one long `fit`, and of the rival, which runs between two of them."""
+        ((rival_name, rival_round),) = rival.items()
+        turns = Turns(rival_round)
+        trainer.fit(
+            endless_batches(self.x, BATCH_SIZE, shuffle=not callbacks),
+            epochs=self.args.rounds + 1,
+            steps_per_epoch=steps,
+            shuffle=False,
+            verbose=0,
+            callbacks=[*callbacks, turns],
+        )
+        rounds = np.array(turns.rounds[1:])  # the first compiles
+        medians = dict(zip((name, rival_name), np.median(rounds, axis=0), strict=True))
+        for (who, median), times in zip(medians.items(), rounds.T, strict=True):
+            print(f"{who:<32}{median:9.3f} s   ({times.min():.3f} to {times.max():.3f}, {len(times)} rounds)")
+        return medians
 
     def plain_epoch(self):
         """DEC-keras' pretraining without `fit`: batches of a shuffled copy."""
@@ -135,7 +147,9 @@ class Benchmark:
 
     def plain_interval(self):
         """DEC-keras' loop: P from `predict` at its default batches of 32, then `train_on_batch`."""
-        model, n, starts = self.dec().model, self.x.shape[0], itertools.cycle(range(0, self.x.shape[0], BATCH_SIZE))
+        dec = self.dec()
+        dec.compile(self.settings.optimizer)
+        model, n, starts = dec.model, self.x.shape[0], itertools.cycle(range(0, self.x.shape[0], BATCH_SIZE))
 
         def interval():
             p = clustering.target_distribution(model.predict(self.x, verbose=0))
@@ -162,23 +176,27 @@ class Benchmark:
 
         return lambda: [batch() for _ in range(self.epoch)]
 
-    def compare(self, rivals):
-        ours, theirs = self.take_turns(rivals).values()
-        print(f"ratio {ours / theirs:.2f}")
 
-    def take_turns(self, rivals):
-        """{name: median seconds}, after one round to warm up."""
-        rounds = [[seconds_of(rival) for rival in rivals.values()] for _ in range(self.args.rounds + 1)]
-        medians = dict(zip(rivals, np.median(rounds[1:], axis=0), strict=True))
-        for (name, median), times in zip(medians.items(), np.transpose(rounds[1:]), strict=True):
-            print(f"{name:<32}{median:9.3f} s   ({times.min():.3f} to {times.max():.3f}, {self.args.rounds} rounds)")
-        return medians
+class Turns(keras.callbacks.Callback):
+    """Times the epochs of a `fit`, and a round of the rival after each; rows of `rounds` have both times."""
+
+    def __init__(self, rival):
+        super().__init__()
+        self.rival, self.rounds, self.start = rival, [], None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.start = perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        ours = perf_counter() - self.start
+        start = perf_counter()
+        self.rival()
+        self.rounds.append((ours, perf_counter() - start))
 
 
-def seconds_of(function):
-    start = perf_counter()
-    function()
-    return perf_counter() - start
+def print_ratio(medians):
+    ours, theirs = medians.values()
+    print(f"ratio {ours / theirs:.2f}")
 
 
 if __name__ == "__main__":
