@@ -64,6 +64,25 @@ def test_every_form_of_x_trains_to_the_same_bits(forms, method, tmp_path):
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("method", [DEC, IDEC])
+def test_steps_compiled_by_xla_are_repeatable_and_those_of_a_plain_loop(blobs, method, tmp_path, monkeypatch):
+    """Over 50 batches of each phase; SGD, since Adam makes much of what rounding does to tiny gradients."""
+    x, _ = blobs
+    results = []
+    for xla_batches in (1, 1, 10**9):
+        monkeypatch.setattr("batches.XLA_BATCHES", xla_batches)
+        keras.utils.set_random_seed(3)
+        dec = method(DIMS, 3, seed=3)
+        dec.compile("sgd")
+        dec.pretrain(x, optimizer="sgd", epochs=10, batch_size=20, save_dir=tmp_path)
+        pretrained = dec.autoencoder.get_weights()
+        dec.fit(x, maxiter=50, batch_size=20, update_interval=10, tol=0, save_dir=tmp_path)
+        results.append([*pretrained, *dec.model.get_weights()])
+    for compiled, again, plain in zip(*results, strict=True):
+        np.testing.assert_array_equal(compiled, again)
+        np.testing.assert_allclose(compiled, plain, rtol=1e-4, atol=1e-5)
+
+
 def test_layerwise_pretraining_takes_every_form(forms, tmp_path):
     results = []
     for form in forms.values():
