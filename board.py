@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from files import InputError, whole_file
+from files import InputError, whole_file, write_text
 
 POINTS = 10_000  # the projector runs in the browser
 
@@ -49,5 +49,4 @@ def write_embedding(folder, z, **columns):
         np.savetxt(temporary, z[rows], fmt="%.6g", delimiter="\t")
     with whole_file(folder / "samples.tsv") as temporary:
         table.replace(r"\s", " ", regex=True).to_csv(temporary, sep="\t", index=False)
-    with whole_file(folder / "projector_config.pbtxt") as temporary:
-        temporary.write_text(text_format.MessageToString(config))
+    write_text(folder / "projector_config.pbtxt", text_format.MessageToString(config))

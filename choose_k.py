@@ -30,7 +30,7 @@ import metrics
 from batches import checksum
 from clustering import kmeans_start, target_distribution
 from DEC import DEC
-from files import InputError, whole_file, writable_folder
+from files import InputError, whole_file, writable_folder, write_text
 from settings import in_numbers
 
 SAMPLE = 2000  # samples whose silhouettes are taken: they are compared pair by pair
@@ -107,8 +107,7 @@ def run(args):
         rows = {}
         if not args.ae_weights:
             cli.pretrain(cli.build(DEC, args, settings, *data), data[0], None, args, settings)
-        with whole_file(folder / "settings.json") as temporary:
-            temporary.write_text(json.dumps(this_run, indent=1))
+        write_text(folder / "settings.json", json.dumps(this_run, indent=1))
     args.ae_weights = args.ae_weights or folder / "ae_weights.h5"
     print("  ".join(f"{name:>{max(len(name), 6)}}" for name in COLUMNS))
     for k in args.k:

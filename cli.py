@@ -28,6 +28,7 @@ from files import (
     read_attributes,
     whole_file,
     writable_folder,
+    write_text,
 )
 from own_data import READERS, Reading, check_size
 from scaling import SCALES, check_scale, fit, from_attributes
@@ -326,8 +327,7 @@ def print_settings(dec, args, settings, scaler):
     print("Settings")
     for name, value in rows.items():
         print(f"  {name:<16} {value}")
-    with whole_file(args.save_dir / "settings.json") as temporary:
-        temporary.write_text(json.dumps(rows, indent=1, default=str))
+    write_text(args.save_dir / "settings.json", json.dumps(rows, indent=1, default=str))
 
 
 def report(dec, y, args, settings, seconds, errors):

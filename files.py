@@ -95,6 +95,12 @@ def whole_file(path):
         temporary.unlink(missing_ok=True)
 
 
+def write_text(path, text):
+    """Writes a file of text in UTF-8, whole or not at all."""
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def writable_folder(path):
     """Makes the folder `path` if need be and returns it as a Path.
 

@@ -13,7 +13,7 @@ from matplotlib.markers import MarkerStyle
 from PIL import Image
 
 import metrics
-from files import whole_file
+from files import write_text
 
 THUMB = 28  # pixels; larger images are made smaller
 SPRITE_COLUMNS = 50
@@ -49,8 +49,7 @@ def write(path, run, drawn, views, label_styles, colors, markers):
         | {"label_styles": [] if label_styles is None else label_styles[run.sample].tolist()}
         | {"colors": colors, "markers": [_outline(marker) for marker in markers]},
     )
-    with whole_file(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(path, page)
 
 
 def _scores(run):

@@ -22,9 +22,9 @@ from pathlib import Path
 import joblib
 
 from datasets import ALIASES, DATASETS, MissingData, load_data
-from files import InputError, check_whole, writable_folder
+from files import InputError, check_whole, writable_folder, write_text
 from settings import MAX_SEED, MAXITER, PROTOCOLS
-from tables import METHODS, read_rows, write_report, write_rows, write_text
+from tables import METHODS, read_rows, write_report, write_rows
 
 TRIAL = Path(__file__).resolve().parent / "trial.py"
 SEEDS_DATASETS = ("usps", "reuters10k", "stl", "mnist", "fmnist")  # DEC-keras' run_exp.py

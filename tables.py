@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from files import InputError, whole_file
+from files import InputError, whole_file, write_text
 from settings import DATASETS
 
 METHODS = ("k-means", "AE+k-means", "AE+GMM", "DEC", "IDEC")
@@ -86,11 +86,6 @@ def write_report(folder):
         "`results_dec-keras.csv` has AE+k-means and DEC in the layout of DEC-keras' `results.csv`.",
     ]
     write_text(folder / "README.md", "\n\n".join(sections) + "\n")
-
-
-def write_text(path, text):
-    with whole_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 def command(folder, rows):

@@ -22,7 +22,7 @@ import cli
 import metrics
 from clustering import gmm_start, kmeans_start
 from DEC import DEC
-from files import InputError, whole_file
+from files import InputError, write_text
 from IDEC import IDEC
 from settings import in_numbers
 
@@ -49,7 +49,7 @@ class Trial:
             except Exception:
                 outcome = {"error": traceback.format_exc()}
                 print(outcome["error"], flush=True)
-            write_json(path, outcome)
+            write_text(path, json.dumps(outcome))
 
     def row(self, method):
         """A row of results.csv."""
@@ -119,13 +119,8 @@ class Trial:
             except Exception as error:
                 self.pretraining_error = error  # not to be tried again for each method
                 raise
-            write_json(path, {"seconds": round(time() - start, 1)})
+            write_text(path, json.dumps({"seconds": round(time() - start, 1)}))
         return json.loads(path.read_text())["seconds"]
-
-
-def write_json(path, value):
-    with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(value))
 
 
 def peak_memory():
