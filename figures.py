@@ -625,7 +625,7 @@ def _predict(model, x):
     wanted = keras.Model(
         model.input, {name: model.get_layer(name).output for name in ("clustering", code) if name in parts}
     )
-    outputs = [wanted(piece) for piece in batches.pieces(x)]  # predict warns of retracing
+    outputs = [output for _, output in batches.predictions(wanted, x)]
     q, z = (
         np.concatenate([output[name] for output in outputs]) if name in parts else None for name in ("clustering", code)
     )
