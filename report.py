@@ -56,7 +56,8 @@ def _scores(run):
     """[(name, {score: value})] of the start and the end; [] without labels."""
     if run.y is None:
         return []
-    start = [] if run.start_q is None else [("AE + k-means", run.start_q.argmax(axis=1))]
+    name = f"AE + {run.settings.get('start', 'k-means')}"
+    start = [] if run.start_q is None else [(name, run.start_q.argmax(axis=1))]
     return [(name, metrics.scores(run.y, labels)) for name, labels in (*start, (run.method, run.labels))]
 
 
