@@ -1,8 +1,10 @@
 """What every other module needs of files: errors told in a sentence, whole files, and weights that fit.
 
-A file is written under a temporary name and then renamed, so that it is there whole or not at all.
+A file is written under a temporary name, brought to the disk, and then renamed, so that it is there whole or not at
+all.
 """
 
+import csv
 import json
 import logging
 import os
@@ -10,8 +12,11 @@ import uuid
 from contextlib import contextmanager
 from pathlib import Path
 
+import filelock
 import h5py
 import numpy as np
+
+TEMPORARY = ".writing-"  # what temporary names begin with
 
 
 class InputError(ValueError):
@@ -87,18 +92,86 @@ def whole_file(path):
         Path with the same suffix, since Keras and NumPy choose the format by it.
     """
     path = Path(path)
-    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}-{path.name}")
+    temporary = path.with_name(f"{TEMPORARY}{uuid.uuid4().hex[:8]}-{path.name}")
     try:
         yield temporary
+        _to_disk(temporary)
         os.replace(temporary, path)
+        if os.name == "posix":  # the new name too; Windows opens no folders
+            _to_disk(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _to_disk(path):
+    """Waits until a file or folder is on the disk, and not only in the system's memory."""
+    descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_text(path, text):
     """Writes a file of text in UTF-8, whole or not at all."""
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_csv(path, columns, rows):
+    """Writes a table whole or not at all.
+
+    Args:
+        path: str or Path.
+        columns: their names, in order.
+        rows: dicts; what they lack is left empty.
+    """
+    with whole_file(path) as temporary, open(temporary, "w", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+class GrowingTable:
+    """A CSV file that gets a row at a time, so that it can be followed; what was written stays as it is.
+
+    Args:
+        path: str or Path; None: rows are only kept.
+        columns: their names, in order.
+        rows: list of the dicts that are there already, which grows too; the file is written anew with them.
+    """
+
+    def __init__(self, path, columns, rows):
+        self.path, self.columns, self.rows = path, columns, rows
+        if path:
+            write_csv(path, columns, self.rows)
+
+    def add(self, row):
+        self.rows.append(row)
+        if self.path:
+            with open(self.path, "a", newline="") as file:
+                csv.DictWriter(file, self.columns).writerow(row)
+
+
+@contextmanager
+def only_run(folder, wait=False):
+    """Keeps every other run out of `folder` while the block lasts, and clears what a killed one left half-written.
+
+    Args:
+        folder: Path; must be there.
+        wait: for the other's end.
+
+    Raises:
+        InputError: if another run is in it, unless `wait`.
+    """
+    try:
+        lock = filelock.FileLock(folder / ".lock", timeout=-1 if wait else 0).acquire()
+    except filelock.Timeout:
+        raise InputError(f"Another run writes to {folder}: wait for it, or choose another folder.") from None
+    with lock:
+        for leftover in folder.glob(f"{TEMPORARY}*"):
+            leftover.unlink(missing_ok=True)
+        yield
 
 
 def writable_folder(path):

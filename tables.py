@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from files import InputError, whole_file, write_text
+from files import InputError, whole_file, write_csv, write_text
 from settings import DATASETS
 
 METHODS = ("k-means", "AE+k-means", "AE+GMM", "DEC", "IDEC")
@@ -52,10 +52,7 @@ def _parsed(row):
 
 def write_rows(path, rows):
     """Writes results.csv anew, so that it is never there with half a row; sorted, so that one sweep has one order."""
-    with whole_file(path) as temporary, open(temporary, "w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(sorted(rows, key=row_order))
+    write_csv(path, COLUMNS, sorted(rows, key=row_order))
 
 
 def row_order(row):
@@ -274,7 +271,8 @@ def scores_figure(path, rows, methods):
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside upper center", ncols=len(methods), frameon=False, columnspacing=1, handlelength=1)
-    figure.savefig(path, dpi=110)
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, dpi=110)
     return path
 
 
@@ -316,7 +314,8 @@ def iterations_figure(folder, rows):
     names = sorted(handles)
     figure.legend([handles[name] for name in names], names, loc="outside upper center", ncols=2, frameon=False)
     path = folder / "iterations.png"
-    figure.savefig(path, dpi=110)
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, dpi=110)
     return path
 
 
