@@ -37,6 +37,7 @@ class DEC:
         autoencoder, encoder, model: Keras models x -> reconstruction, x -> code of shape `(n, dims[-1])`, and
             x -> soft assignment Q of shape `(n, n_clusters)`. They share their layers.
         result: `clustering.ClusteringResult` of the last `fit`; None before.
+        pretrain_seconds: that pretraining took, in all of its parts if it was cut off; None before.
         attributes: dict that is written into every file saved; the command line's are dataset, protocol, scale, and of
             files how they are read.
 
@@ -57,6 +58,7 @@ class DEC:
         self.clusterer = keras.Model(self.encoder.input, q, name="DEC")
         self.model = self._trained_model()
         self.result = None
+        self.pretrain_seconds = None
         self.attributes = {}
 
     def pretrain(
@@ -69,10 +71,12 @@ class DEC:
         save_dir="results/temp",
         schedule="constant",
         callbacks=(),
+        resume=False,
     ):
         """Pretrains the autoencoder end to end; see `autoencoder.pretrain`, which has the same arguments.
 
         Writes `pretrain_log.csv` and `ae_weights.h5` to `save_dir`, which is made if need be; None: writes nothing.
+        With `resume` it goes on with the same training there, or takes its weights if it came to its end.
         """
         x, y = self._check(x, y)
         if schedule not in SCHEDULES:
@@ -83,10 +87,13 @@ class DEC:
             "batch_size": _batch_size(batch_size, x),
             "schedule": schedule,
             "callbacks": callbacks,
+            "resume": resume,
         }
         pretrain(self, x, y, save_dir=save_dir and writable_folder(save_dir), **options)
 
-    def pretrain_layerwise(self, x, y=None, epochs=None, batch_size=256, save_dir="results/temp", callbacks=()):
+    def pretrain_layerwise(
+        self, x, y=None, epochs=None, batch_size=256, save_dir="results/temp", callbacks=(), resume=False
+    ):
         """Pretrains the autoencoder as the paper does; see `autoencoder.pretrain_layerwise`, with the same arguments.
 
         Writes `pretrain_layer_<i>_log.csv`, `pretrain_log.csv` and `ae_weights.h5` to `save_dir`, which is made if need
@@ -94,7 +101,8 @@ class DEC:
         """
         x, y = self._check(x, y)
         epochs = epochs if epochs is None else check_whole("epochs", epochs, at_least=1)
-        options = {"epochs": epochs, "batch_size": _batch_size(batch_size, x), "callbacks": callbacks}
+        options = {"epochs": epochs, "batch_size": _batch_size(batch_size, x)}
+        options |= {"callbacks": callbacks, "resume": resume}
         pretrain_layerwise(self, x, y, save_dir=writable_folder(save_dir), **options)
 
     def compile(self, optimizer=None, loss="kld"):
@@ -117,6 +125,7 @@ class DEC:
         save_dir="./results/temp",
         start="kmeans",
         callbacks=(),
+        resume=False,
     ):
         """Runs the clustering phase on the pretrained encoder; see `clustering.cluster`, which has the same arguments.
 
@@ -139,8 +148,8 @@ class DEC:
         }
         if not self.model.compiled:
             self.compile()
-        save_dir = save_dir and writable_folder(save_dir)
-        self.result = clustering.cluster(self, x, y, save_dir=save_dir, start=start, callbacks=callbacks, **ranges)
+        how = {"save_dir": save_dir and writable_folder(save_dir), "start": start}
+        self.result = clustering.cluster(self, x, y, **how, **ranges, callbacks=callbacks, resume=resume)
         return self.result.labels
 
     def predict(self, x):

@@ -1,16 +1,17 @@
 """The stacked autoencoder d-500-500-2000-10 (DEC paper, section 3.2) and its pretraining."""
 
+import random
 import sys
 from pathlib import Path
 
 import keras
-import numpy as np
 from keras import layers
 
 import metrics
 from batches import BatchTrainer, batches_per_epoch, checksum, endless_batches, predict
-from clustering import check_finite, kmeans_start
-from files import InputError, check_whole, load_weights, read_attributes, save_model
+from checkpoint import Checkpoint, as_json
+from clustering import check_finite, configuration, kmeans_start
+from files import GrowingTable, InputError, check_whole, load_weights, read_attributes, save_model
 from settings import PAPER_BATCHES
 
 
@@ -52,10 +53,13 @@ def autoencoder(dims, act="relu", init="glorot_uniform"):
     return keras.Model(x, y, name="AE"), keras.Model(x, code, name="encoder")
 
 
-def pretrain(dec, x, y=None, *, optimizer, epochs, batch_size, save_dir, schedule="constant", callbacks=()):
+def pretrain(
+    dec, x, y=None, *, optimizer, epochs, batch_size, save_dir, schedule="constant", callbacks=(), resume=False
+):
     """Pretrains `dec.autoencoder` end to end to reconstruct x (mean squared error), as DEC-keras and IDEC-toy do.
 
-    Writes `pretrain_log.csv` (epoch, loss; acc and nmi in the epochs scored) and `ae_weights.h5`.
+    Writes `pretrain_log.csv` (epoch, loss; acc and nmi in the epochs scored), `ae_weights.h5`, and on the way
+    `pretrain_checkpoint.npz`.
 
     Args:
         dec: a DEC or IDEC; its autoencoder is trained in place.
@@ -68,22 +72,23 @@ def pretrain(dec, x, y=None, *, optimizer, epochs, batch_size, save_dir, schedul
         schedule: of the learning rate: "constant" as the optimizer has it, or "cosine": up to that in the first 5 % of
             the batches, then down to 0 along a cosine.
         callbacks: more Keras callbacks.
+        resume: whether to go on with the same training from the files in `save_dir`, if one was cut off there.
 
     Raises:
         FloatingPointError: if the training diverges; no weights are then written.
+        InputError: if `resume` and the checkpoint is of another training, or damaged.
     """
-    save_dir = save_dir and Path(save_dir)
+    run = {"pretraining": "end-to-end", "optimizer": configuration(optimizer)}
+    run |= {"schedule": schedule} | _run(dec, x, epochs, batch_size)
+    if resume and _load_finished(dec, save_dir, run):
+        return
     if schedule == "cosine":
         optimizer.learning_rate = _cosine(float(optimizer.learning_rate), epochs * batches_per_epoch(x, batch_size))
-    callbacks = [*([_LossLog(save_dir / "pretrain_log.csv")] if save_dir else []), *callbacks]
-    if y is not None:
-        callbacks.insert(0, _ScoreCodes(dec, x, y, every=max(1, epochs // 10)))  # before the log, which has its scores
-    _reconstruct(dec.autoencoder, x, optimizer, epochs, batch_size, callbacks)
-    if save_dir:
-        save_model(dec.autoencoder, save_dir / "ae_weights.h5", dec.attributes)
+    checkpoint = _checkpoint(save_dir, run, resume)
+    _end_to_end(dec, x, y, optimizer, epochs, batch_size, save_dir, callbacks, checkpoint)
 
 
-def pretrain_layerwise(dec, x, y=None, *, epochs=None, batch_size, save_dir, callbacks=()):
+def pretrain_layerwise(dec, x, y=None, *, epochs=None, batch_size, save_dir, callbacks=(), resume=False):
     """Pretrains `dec.autoencoder` as the DEC paper does (section 3.2): greedily, layer by layer, then end to end.
 
     Layer i is a denoising autoencoder of the codes of the layers below, which stay as they are: dropout of 20 % on its
@@ -91,35 +96,63 @@ def pretrain_layerwise(dec, x, y=None, *, epochs=None, batch_size, save_dir, cal
     fine-tuned together without dropout by `pretrain`, whose files are written, beside a `pretrain_layer_<i>_log.csv`
     for each layer.
 
-    After each layer the weights are kept in `pretrain_layers.h5` until all is done: the same call on the same data goes
-    on behind the last finished layer, and ends as if it had not been interrupted.
-
     Args:
         epochs: of the fine-tuning; a layer takes half as many. None: the paper's 100,000 batches, 50,000 a layer.
         callbacks: more Keras callbacks, of the fine-tuning.
 
     Other arguments and errors as for `pretrain`.
     """
-    save_dir = Path(save_dir)
     epochs = epochs or -(-PAPER_BATCHES // batches_per_epoch(x, batch_size))
-    layers_file = save_dir / "pretrain_layers.h5"
-    this_run = {name: value for name, value in dec.attributes.items() if not isinstance(value, np.ndarray)}
-    this_run |= {"dims": dec.dims, "epochs": epochs, "batch_size": batch_size, "seed": dec.seed}
-    this_run |= {"samples": list(x.shape), "checksum": checksum(x)}
+    run = {"pretraining": "layerwise"} | _run(dec, x, epochs, batch_size)
+    if resume and _load_finished(dec, save_dir, run):
+        return
+    checkpoint = _checkpoint(save_dir, run, resume)
 
     n_layers = len(dec.dims) - 1
-    for i in range(_finished_layers(dec, layers_file, this_run), n_layers):
+    for i in range(checkpoint.stage, n_layers):
         _reseed(dec.seed, i)
-        log = _LossLog(save_dir / f"pretrain_layer_{i}_log.csv")
         print(f"Layer {i}: {dec.dims[i]}-{dec.dims[i + 1]}-{dec.dims[i]}")
-        options = {"epochs": -(-epochs // 2), "batch_size": batch_size, "callbacks": [log]}
-        _reconstruct(_denoiser(dec, i), x, _sgd_with_drops(), below=_below(dec, i), **options)
-        save_model(dec.autoencoder, layers_file, this_run | {"layers": i + 1})
+        how = {"epochs": -(-epochs // 2), "batch_size": batch_size, "checkpoint": checkpoint, "stage": i}
+        log = save_dir and Path(save_dir, f"pretrain_layer_{i}_log.csv")
+        _reconstruct(dec, _denoiser(dec, i), x, _sgd_with_drops(), log=log, below=_below(dec, i), **how)
 
     _reseed(dec.seed, n_layers)
-    options = {"epochs": epochs, "batch_size": batch_size, "save_dir": save_dir, "callbacks": callbacks}
-    pretrain(dec, x, y, optimizer=_sgd_with_drops(), **options)
-    layers_file.unlink()
+    _end_to_end(dec, x, y, _sgd_with_drops(), epochs, batch_size, save_dir, callbacks, checkpoint, n_layers)
+
+
+def _run(dec, x, epochs, batch_size):
+    """What a pretraining has to share with another to end like it."""
+    run = {"dims": dec.dims, "epochs": epochs, "batch_size": batch_size, "seed": dec.seed}
+    return run | {"samples": x.shape[0], "checksum": checksum(x)}
+
+
+def _checkpoint(save_dir, run, resume):
+    return Checkpoint(save_dir and Path(save_dir, "pretrain_checkpoint.npz"), run, resume)
+
+
+def _load_finished(dec, save_dir, run):
+    """Loads the weights of a pretraining that came to its end, if it is there; returns whether it was."""
+    path = Path(save_dir, "ae_weights.h5")
+    pretraining = read_attributes(path).get("pretraining", {}) if path.is_file() else {}
+    if pretraining.get("run") != as_json(run):
+        return False
+    load_weights(dec.autoencoder, path)
+    dec.pretrain_seconds = pretraining["seconds"]
+    print(f"Pretrained already: {path}")
+    return True
+
+
+def _end_to_end(dec, x, y, optimizer, epochs, batch_size, save_dir, callbacks, checkpoint, stage=0):
+    """Trains all layers together, and saves them."""
+    if y is not None:
+        callbacks = [_ScoreCodes(dec, x, y, every=max(1, epochs // 10)), *callbacks]
+    log = save_dir and Path(save_dir, "pretrain_log.csv")
+    _reconstruct(dec, dec.autoencoder, x, optimizer, epochs, batch_size, checkpoint, stage, log, callbacks)
+    dec.pretrain_seconds = checkpoint.seconds
+    if save_dir:
+        pretraining = {"run": checkpoint.run, "seconds": dec.pretrain_seconds}
+        save_model(dec.autoencoder, Path(save_dir, "ae_weights.h5"), dec.attributes | {"pretraining": pretraining})
+    checkpoint.delete()
 
 
 def _denoiser(dec, i):
@@ -138,20 +171,6 @@ def _denoiser(dec, i):
 def _below(dec, i):
     """The model, without dropout, of the layers below layer i: of x, what layer i is to reconstruct. None if i is 0."""
     return keras.Model(dec.autoencoder.input, dec.autoencoder.get_layer(f"encoder_{i - 1}").output) if i else None
-
-
-def _finished_layers(dec, path, this_run):
-    """Loads the layers that an interrupted run of just these settings has finished; returns how many."""
-    try:
-        attributes = read_attributes(path)
-    except InputError:  # no such file, or none of ours
-        return 0
-    finished = attributes.pop("layers", 0)
-    if attributes != this_run:
-        return 0
-    load_weights(dec.autoencoder, path)
-    print(f"Going on behind layer {finished - 1}, from {path}")
-    return finished
 
 
 def _reseed(seed, step):
@@ -176,7 +195,7 @@ def _sgd_with_drops():
     return keras.optimizers.SGD(keras.optimizers.schedules.PiecewiseConstantDecay(drops, rates), momentum=0.9)
 
 
-def _reconstruct(model, x, optimizer, epochs, batch_size, callbacks, below=None):
+def _reconstruct(dec, model, x, optimizer, epochs, batch_size, checkpoint, stage=0, log=None, callbacks=(), below=None):
     """Trains `model` with a Keras optimizer to reconstruct x, or the codes that the model `below` makes of it.
 
     Codes are made batch by batch: of all samples they can be larger than x.
@@ -188,12 +207,17 @@ def _reconstruct(model, x, optimizer, epochs, batch_size, callbacks, below=None)
         return codes, codes
 
     steps = batches_per_epoch(x, batch_size)
-    BatchTrainer(model, to_itself, epochs * steps).fit(
-        endless_batches(x, batch_size, shuffle=True),
+    trainer = BatchTrainer(model, to_itself, epochs * steps)
+    checkpoint.begin([*dec.autoencoder.variables, *model.variables, *optimizer.variables], stage)
+    shuffle = checkpoint.kept.setdefault("shuffle", random.getrandbits(31))
+    rows = checkpoint.kept.setdefault("log", [])
+    trainer.fit(
+        endless_batches(x, batch_size, shuffle, start=checkpoint.epoch * steps),
+        initial_epoch=checkpoint.epoch,
         epochs=epochs,
         steps_per_epoch=steps,
         shuffle=False,
-        callbacks=[_StopOnNaN(), *callbacks],
+        callbacks=[_StopOnNaN(), *callbacks, _LossLog(log, rows), checkpoint],
         verbose=1 if sys.stdout.isatty() else 2,
     )
 
@@ -205,12 +229,15 @@ class _StopOnNaN(keras.callbacks.Callback):
         check_finite(logs["loss"], "the reconstruction loss")
 
 
-class _LossLog(keras.callbacks.CSVLogger):
-    """Keras' log with just our columns; by itself it adds a `val_` twin of each."""
+class _LossLog(keras.callbacks.Callback):
+    """Logs each epoch's loss, and its scores if it was scored."""
 
-    def on_train_begin(self, logs=None):
-        super().on_train_begin(logs)
-        self.keys = ["loss", "acc", "nmi"]
+    def __init__(self, path, rows):
+        super().__init__()
+        self.table = GrowingTable(path, ["epoch", "loss", "acc", "nmi"], rows)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.table.add({"epoch": epoch} | {name: logs.get(name, "NA") for name in self.table.columns[1:]})
 
 
 class _ScoreCodes(keras.callbacks.Callback):

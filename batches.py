@@ -4,7 +4,6 @@ x stays where it is and is held once. NumPy or SciPy take a batch's rows out of 
 an array that costs as much as TensorFlow's own gather, which would need a second copy of it.
 """
 
-import random
 import zlib
 from functools import partial
 
@@ -73,22 +72,23 @@ def checksum(x):
     return crc
 
 
-def endless_batches(x, batch_size, shuffle=False):
+def endless_batches(x, batch_size, shuffle=None, start=0):
     """An endless tf.data.Dataset of (indices, rows): int64 of shape `(m,)` and float32 of shape `(m, d)`.
 
     Args:
         x: as for `rows`.
         batch_size: samples a batch; the last of an epoch is smaller where batch_size does not divide them.
-        shuffle: in a new order every epoch, which depends on Python's global random state (as Keras' initializers do)
-            and the epoch alone. Keras 3's own shuffling of arrays repeats one order in every epoch once a seed is set,
-            and tf.data's gives another one under a tf.distribute strategy.
+        shuffle: a seed, 0 to 2^31 - 1, or None for x's own order. Every epoch has a new order, which depends on the
+            seed and the epoch alone. Keras 3's own shuffling of arrays repeats one order in every epoch once a seed is
+            set, and tf.data's gives another one under a tf.distribute strategy.
+        start: number of the first batch, from 0; those before it are left out.
     """
-    n, seed = x.shape[0], random.getrandbits(31) if shuffle else None
+    passed, first = divmod(start, batches_per_epoch(x, batch_size))
 
     def epoch(number):
-        order = tf.range(n, dtype=tf.int64)
-        if shuffle:
-            order = tf.random.experimental.stateless_shuffle(order, seed=(seed, number))
+        order = tf.range(x.shape[0], dtype=tf.int64)
+        if shuffle is not None:
+            order = tf.random.experimental.stateless_shuffle(order, seed=(shuffle, number))
         return tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
 
     def read(indices):
@@ -96,7 +96,7 @@ def endless_batches(x, batch_size, shuffle=False):
         batch.set_shape((None, x.shape[1]))
         return indices, batch
 
-    batches = tf.data.Dataset.counter().flat_map(epoch).map(read).prefetch(4)
+    batches = tf.data.Dataset.counter(start=passed).flat_map(epoch).skip(first).map(read).prefetch(4)
     options = tf.data.Options()  # a strategy's workers each take their share of every batch
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return batches.with_options(options)

@@ -30,7 +30,7 @@ import metrics
 from batches import checksum
 from clustering import kmeans_start, target_distribution
 from DEC import DEC
-from files import InputError, whole_file, writable_folder, write_text
+from files import InputError, only_run, writable_folder, write_csv, write_text
 from settings import in_numbers
 
 SAMPLE = 2000  # samples whose silhouettes are taken: they are compared pair by pair
@@ -80,6 +80,7 @@ def parse(arguments=None):
     if args.n_clusters is not None or args.figures:
         parser.error("--n_clusters and --figures are for one number of clusters: say which to compare with --k")
     args.k, args.validation, args.n_clusters = own.k, own.validation, own.k[-1]
+    args.resume = True  # whatever is there already of these settings
     return args
 
 
@@ -97,11 +98,16 @@ def run(args):
     Returns:
         k or None, and the reason in words, as `suggest` gives them.
     """
+    with only_run(writable_folder(args.save_dir)):
+        return _run(args)
+
+
+def _run(args):
     settings = cli.settings_in_force(cli.protocol_settings(DEC, args), args)
     data = cli.prepare(args, settings)
     settings = in_numbers(settings, data[0].shape[0], args.batch_size)
     held_out = validation_rows(data[0].shape[0], args)
-    folder = writable_folder(args.save_dir)
+    folder = args.save_dir
     this_run = identity(args, settings, data[0])
     if (rows := earlier_rows(folder, this_run)) is None:
         rows = {}
@@ -113,7 +119,7 @@ def run(args):
     for k in args.k:
         if k not in rows:
             rows[k] = measure(k, args, settings, data, held_out)
-            write_rows(folder / "choose_k.csv", rows)
+            write_csv(folder / "choose_k.csv", COLUMNS, [rows[k] for k in sorted(rows)])
         cells = [f"{_shown(rows[k][name]):>{max(len(name), 6)}}" for name in COLUMNS]
         print("  ".join(cells), flush=True)
     rows = [rows[k] for k in args.k]
@@ -168,13 +174,6 @@ def earlier_rows(folder, this_run):
 
 def _number(text):
     return None if not text else int(text) if text.isdigit() else float(text)
-
-
-def write_rows(path, rows):
-    with whole_file(path) as temporary, open(temporary, "w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows[k] for k in sorted(rows))
 
 
 def measure(k, args, settings, data, held_out):

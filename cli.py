@@ -3,10 +3,12 @@
 import argparse
 import json
 import math
+import shlex
+import signal
 import sys
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
-from time import time
 
 import keras
 import numpy as np
@@ -16,7 +18,8 @@ import board
 import metrics
 import own_data
 import prediction
-from batches import predictions
+from batches import checksum, predictions
+from checkpoint import as_json
 from clustering import STARTS
 from datasets import ALIASES, DATASETS, load
 from files import (
@@ -25,12 +28,14 @@ from files import (
     check_share,
     check_whole,
     load_weights,
+    only_run,
     read_attributes,
     whole_file,
     writable_folder,
     write_text,
 )
 from own_data import READERS, Reading, check_size
+from provenance import environment
 from scaling import SCALES, check_scale, fit, from_attributes
 from settings import (
     BATCH_SIZE,
@@ -56,6 +61,7 @@ START_NAMES = {"kmeans": "k-means", "gmm": "GMM"}
 
 def main(method, arguments=None):
     """Runs `method` (the class DEC or IDEC) from the command line; bad input ends in a sentence and exit code 2."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     arguments = sys.argv[1:] if arguments is None else arguments
     predicts = arguments[:1] == ["predict"]
     args = prediction.parse(method, arguments[1:]) if predicts else parse(method, arguments)
@@ -65,12 +71,13 @@ def main(method, arguments=None):
         print(f"{method.name}.py: error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("\nStopped." + ("" if predicts else f" What was saved is in {args.save_dir}."), file=sys.stderr)
+        print("\nStopped." + ("" if predicts else " The same command with --resume goes on."), file=sys.stderr)
         sys.exit(130)
 
 
 def parse(method, arguments=None):
     """The command line as a namespace; argparse ends the program with exit code 2 where it does not parse."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(
         prog=f"{method.name}.py",
         description=f"Cluster a data set with {method.name}, and score the clusters where it has labels.",
@@ -121,6 +128,8 @@ def parse(method, arguments=None):
     workers = "train on all GPUs of this machine, or on the hosts of TF_CONFIG (default: one device)"
     add("--strategy", choices=list(STRATEGIES), default="none", help=workers)
     seed = "of weights, batches and k-means: the same seed, the same result (default: %(default)s)"
+    resume = "go on with the run of the same settings in --save_dir that was cut off; what is not there begins anew"
+    add("--resume", action="store_true", help=resume)
     add("--seed", type=_whole(0, at_most=MAX_SEED), default=0, help=seed)
     add("--figures", action="store_true", help="draw the run at its end: figures/ and report.html, as figures.py does")
     board = "log both phases and the embedding to tensorboard/, for `tensorboard --logdir`"
@@ -130,6 +139,9 @@ def parse(method, arguments=None):
         parser.error("give the data set once: as the first argument or with --dataset")
     if args.save_dir is None:
         args.save_dir = "results" if args.positional is None else folder
+    if args.resume and args.strategy == "multiworker":
+        parser.error("--resume is for one host: hosts cut off at different moments cannot go on together")
+    args.command = shlex.join([parser.prog, *arguments])
     args.save_dir = Path(args.save_dir)
     args.dataset = next((name for name in (args.positional, args.dataset) if name is not None), "mnist")
     return args
@@ -176,23 +188,74 @@ def _run(method, args):
     x, y, scaler, about, _ = data
     settings = in_numbers(settings, x.shape[0], args.batch_size)
     dec = build(method, args, settings, *data)
-    writable_folder(args.save_dir)
-    print_settings(dec, args, settings, scaler)
+    with only_run(writable_folder(args.save_dir)):
+        record = Record(args, x, print_settings(dec, args, settings, scaler))
+        if record.finished:
+            print(f"The run in {args.save_dir} came to its end; without --resume it begins anew.")
+            return dec
+        if not args.ae_weights:
+            pretrain(dec, x, y, args, settings)
+        start_mse = reconstruction_error(dec, x)
+        cluster(dec, x, y, args, settings)
+        save_assignments(dec, x, y, args, about)
+        report(dec, y, args, settings, errors=(start_mse, reconstruction_error(dec, x)))
+        record.finish(dec, y)
+        if args.figures:
+            import figures  # takes a while
 
-    start = time()
-    if not args.ae_weights:
-        pretrain(dec, x, y, args, settings)
-    pretrained = time()
-    start_mse = reconstruction_error(dec, x)
-    cluster(dec, x, y, args, settings)
-    seconds = pretrained - start, time() - pretrained
-    save_assignments(dec, x, y, args, about)
-    report(dec, y, args, settings, seconds, errors=(start_mse, reconstruction_error(dec, x)))
-    if args.figures:
-        import figures  # takes a while
-
-        figures.draw(figures.load_run(args.save_dir / f"{dec.name}_model_final.h5", x, y, **figures.shown(about)))
+            final = args.save_dir / f"{dec.name}_model_final.h5"
+            figures.draw(figures.load_run(final, x, y, **figures.shown(about)))
     return dec
+
+
+class Record:
+    """`run.json`: what a run was made with, and, once it came to its end, what came out.
+
+    Attributes:
+        finished: whether a run that is to be resumed is at its end.
+
+    Raises:
+        InputError: if a run is to be resumed that had other settings or data.
+    """
+
+    def __init__(self, args, x, settings):
+        self.path = args.save_dir / "run.json"
+        data = {"samples": x.shape[0], "features": x.shape[1], "checksum_of_scaled_x": f"{checksum(x):08x}"}
+        self.values = as_json({"command": args.command, "settings": settings, "data": data, **environment()})
+        earlier = self._earlier() if args.resume else {}
+        self.finished = "finished" in earlier
+        if not self.finished:
+            self._write(started=earlier.get("started", _now()))
+
+    def _earlier(self):
+        """What is there of the run that is to be resumed; {} if nothing is."""
+        if not self.path.is_file():
+            return {}
+        try:
+            earlier = json.loads(self.path.read_text(encoding="utf-8"))
+            had, has = (dict(values["settings"], **values["data"]) for values in (earlier, self.values))
+        except (ValueError, LookupError, TypeError) as error:
+            raise InputError(f"{self.path} is damaged ({error}): begin anew, without --resume.") from error
+        if differ := [f"{name} {had.get(name)} (now {has[name]})" for name in has if had.get(name) != has[name]]:
+            raise InputError(
+                f"The run in {self.path.parent} had {', '.join(differ)}: give the same, or leave --resume out."
+            )
+        return earlier
+
+    def finish(self, dec, y):
+        result = dec.result
+        scores = {} if y is None else {"scores": metrics.scores(y, result.labels)}
+        seconds = {"pretraining": dec.pretrain_seconds, "clustering": result.seconds}
+        how = {"batches": result.n_iter, "stop_reason": result.stop_reason}
+        self._write(finished=_now(), **how, seconds=seconds, **scores)
+
+    def _write(self, **more):
+        self.values |= more
+        write_text(self.path, json.dumps(self.values, indent=1) + "\n")
+
+
+def _now():
+    return datetime.now().astimezone().isoformat(timespec="seconds")
 
 
 def protocol_settings(method, args):
@@ -252,7 +315,7 @@ def settings_in_force(settings, args):
 
 def pretrain(dec, x, y, args, settings):
     how = {"epochs": settings.pretrain_epochs, "batch_size": args.batch_size, "save_dir": args.save_dir}
-    how |= {"callbacks": logs(args, "pretraining")}
+    how |= {"callbacks": logs(args, "pretraining"), "resume": args.resume}
     if settings.pretraining == "layerwise":
         dec.pretrain_layerwise(x, y, **how)
     else:
@@ -263,7 +326,7 @@ def cluster(dec, x, y, args, settings):
     compile_options = {"gamma": args.gamma} if dec.name == "IDEC" else {}
     dec.compile(settings.optimizer, **compile_options)
     ranges = args.maxiter, args.batch_size, args.tol, settings.update_interval
-    dec.fit(x, y, *ranges, args.save_dir, settings.start, logs(args, dec.name))
+    dec.fit(x, y, *ranges, args.save_dir, settings.start, logs(args, dec.name), args.resume)
 
 
 def logs(args, phase):
@@ -301,12 +364,13 @@ def number_of_clusters(asked, x, y):
 
 
 def print_settings(dec, args, settings, scaler):
-    """Prints the settings in force, one a line, and keeps them as `settings.json`."""
+    """Prints the settings in force, one a line, and returns them as a dict."""
     epochs = f"{settings.pretrain_epochs} epochs" if settings.pretrain_epochs else f"{PAPER_BATCHES} batches"
     pretraining = f"{settings.pretraining}, {epochs}"
     if settings.pretraining == "end-to-end":
         pretraining += f", {settings.pretrain_optimizer}, learning rate {settings.pretrain_schedule}"
     rows = {
+        "method": dec.name,
         "data set": args.dataset,
         "protocol": f"{args.protocol} ({settings.source})",
         "network": "-".join(map(str, dec.dims)),
@@ -320,24 +384,24 @@ def print_settings(dec, args, settings, scaler):
         "update interval": f"{settings.update_interval} batches" if settings.update_interval else "one epoch",
         "stop": f"after {args.maxiter} batches, or when fewer than {args.tol:.2%} of the labels change",
         "seed": args.seed,
-        "results": args.save_dir,
     }
     if dec.name == "IDEC":
         rows["gamma"] = args.gamma
     print("Settings")
     for name, value in rows.items():
         print(f"  {name:<16} {value}")
-    write_text(args.save_dir / "settings.json", json.dumps(rows, indent=1, default=str))
+    print(f"  {'results':<16} {args.save_dir}", flush=True)
+    return rows
 
 
-def report(dec, y, args, settings, seconds, errors):
+def report(dec, y, args, settings, errors):
     """Scores, times and reconstruction errors of the start and the end, cluster sizes, warnings, and the files."""
     result = dec.result
     print(f"\n{'':<14}{'ACC':>8}{'NMI':>8}{'ARI':>8}{'time':>10}{'reconstruction MSE':>21}")
     rows = zip(
         (f"AE + {START_NAMES[settings.start]}", dec.name),
         (result.start_labels, result.labels),
-        seconds,
+        (dec.pretrain_seconds or 0.0, result.seconds),
         errors,
         strict=True,
     )

@@ -5,10 +5,9 @@ order and never shuffled; the training step gathers P by them. P can so be refre
 gathered in the data pipeline it would be stale, since the pipeline reads ahead.
 """
 
-import csv
-import os
 import sys
 import warnings
+import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from operator import itemgetter
@@ -26,8 +25,9 @@ from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_limits
 
 import metrics
-from batches import PREDICT_BATCH, BatchTrainer, batches_per_epoch, endless_batches, pieces, predict
-from files import InputError, check_number, check_whole, save_model
+from batches import PREDICT_BATCH, BatchTrainer, batches_per_epoch, checksum, endless_batches, pieces, predict
+from checkpoint import Checkpoint
+from files import GrowingTable, InputError, check_number, check_whole, save_model
 
 if keras.backend.backend() != "tensorflow":
     raise ImportError("DEC needs Keras' TensorFlow backend: set KERAS_BACKEND=tensorflow before you start Python.")
@@ -39,6 +39,12 @@ SEARCH_CODES = 15_000  # among which a mixture's restarts are compared
 def get_optimizer(optimizer):
     """`keras.optimizers.get` for a name, an optimizer or its serialised form, a dict that Keras would change."""
     return keras.optimizers.get(dict(optimizer) if isinstance(optimizer, dict) else optimizer)
+
+
+def configuration(optimizer):
+    """What an optimizer is and does, as a dict; not its name, since Keras numbers them."""
+    config = {name: value for name, value in optimizer.get_config().items() if name != "name"}
+    return {"class": type(optimizer).__name__} | config
 
 
 def soft_assign(z, centers, alpha=1.0):
@@ -223,6 +229,7 @@ class ClusteringResult:
         n_iter: batches trained.
         stop_reason: "tol" (fewer than tol of the labels changed in an interval) or "maxiter".
         log: the log's rows, one dict an interval.
+        seconds: that it took, in all of its parts if it was cut off.
     """
 
     labels: np.ndarray = None
@@ -230,42 +237,43 @@ class ClusteringResult:
     n_iter: int = 0
     stop_reason: str = "maxiter"
     log: list = field(default_factory=list)
+    seconds: float = 0.0
 
 
 class _IntervalEnd(keras.callbacks.Callback):
     """At the start and after every interval: predicts Q, logs a row, refreshes P, and stops the training on `tol`."""
 
-    def __init__(self, dec, x, y, start_labels, tol, maxiter, log_file):
+    def __init__(self, dec, x, y, result, tol, maxiter, log_file):
         super().__init__()
-        self.dec, self.x, self.y, self.tol, self.maxiter = dec, x, y, tol, maxiter
+        self.dec, self.x, self.y, self.result, self.tol, self.maxiter = dec, x, y, result, tol, maxiter
         self.p = tf.Variable(tf.zeros((x.shape[0], dec.n_clusters)), trainable=False)
-        self.result = ClusteringResult(labels=start_labels, start_labels=start_labels)
-        self.log_file = log_file
-        self.writer = csv.DictWriter(log_file, ["iter", "acc", "nmi", "ari", *dec.losses.values(), "delta_label"])
-        self.writer.writeheader()
+        columns = ["iter", "acc", "nmi", "ari", *dec.losses.values(), "delta_label"]
+        self.table = GrowingTable(log_file, columns, result.log)
 
     def on_train_begin(self, logs=None):
-        self.refresh({})
+        delta_label = self.refresh()
+        if not self.result.log:  # else it goes on behind an interval that has its row
+            self.write_row({}, delta_label)
 
     def on_train_batch_end(self, batch, logs=None):
         self.result.n_iter += 1
 
     def on_epoch_end(self, epoch, logs=None):
         check_finite(logs["loss"], "the loss")
-        logs["delta_label"] = self.refresh(logs)
+        logs["delta_label"] = self.refresh()
+        self.write_row(logs, logs["delta_label"])
         if logs["delta_label"] < self.tol and self.result.n_iter < self.maxiter:
             self.result.stop_reason = "tol"
             self.model.stop_training = True
 
-    def refresh(self, logs):
-        """Returns the share of labels that changed since the last refresh."""
+    def refresh(self):
+        """Predicts Q and makes P of it; returns the share of labels that changed since the last time."""
         q = predict(self.dec.clusterer, self.x)
         check_finite(q, "the soft assignment")
         self.p.assign(target_distribution(q))
         labels = q.argmax(axis=1)
         delta_label = float(np.mean(labels != self.result.labels))
         self.result.labels = labels
-        self.write_row(logs, delta_label)
         return delta_label
 
     def write_row(self, logs, delta_label):
@@ -277,9 +285,7 @@ class _IntervalEnd(keras.callbacks.Callback):
         row |= {"delta_label": delta_label}
         row = {name: round(float(value), 5) if name != "iter" else value for name, value in row.items()}
         print(f"Iter {row['iter']}:", ", ".join(f"{k} = {v:.5f}" for k, v in row.items() if k != "iter"), flush=True)
-        self.result.log.append(row)
-        self.writer.writerow(row)
-        self.log_file.flush()
+        self.table.add(row)
 
 
 class _EveryFiveEpochs(keras.callbacks.Callback):
@@ -291,7 +297,8 @@ class _EveryFiveEpochs(keras.callbacks.Callback):
         self.save_interval, self.maxiter = save_interval, maxiter
 
     def on_train_begin(self, logs=None):
-        self.save()
+        if self.result.n_iter == 0:
+            self.save()
 
     def on_train_batch_end(self, batch, logs=None):
         if self.result.n_iter % self.save_interval == 0:
@@ -306,7 +313,29 @@ class _EveryFiveEpochs(keras.callbacks.Callback):
             save_model(self.dec.model, path, self.dec.attributes)
 
 
-def cluster(dec, x, y=None, *, maxiter, batch_size, tol, update_interval, save_dir, start="kmeans", callbacks=()):
+def _run(dec, x):
+    """What, beside its arguments, a clustering has to share with another to end like it."""
+    run = {"dims": dec.dims, "clusters": dec.n_clusters, "alpha": dec.alpha, "seed": dec.seed}
+    run |= {"optimizer": configuration(dec.model.optimizer), "samples": x.shape[0], "checksum": checksum(x)}
+    compiled = dec.model.get_compile_config()
+    run |= {name: compiled[name] for name in ("loss", "loss_weights")}
+    return run | {"weights": [zlib.crc32(weight) for weight in dec.autoencoder.get_weights()]}
+
+
+def cluster(
+    dec,
+    x,
+    y=None,
+    *,
+    maxiter,
+    batch_size,
+    tol,
+    update_interval,
+    save_dir,
+    start="kmeans",
+    callbacks=(),
+    resume=False,
+):
     """Runs the clustering phase (DEC paper, section 3.1): the start, then KL(P || Q) until `tol` or `maxiter`.
 
     Args:
@@ -320,35 +349,48 @@ def cluster(dec, x, y=None, *, maxiter, batch_size, tol, update_interval, save_d
         save_dir: existing folder for the log, the model every five epochs, and the final model; None: writes nothing.
         start: where the centres come from, "kmeans" (`kmeans_start`) or "gmm" (`gmm_start`).
         callbacks: more Keras callbacks; an epoch is an interval, and its logs have the row's scores and delta_label.
+        resume: whether to go on with the same clustering from the checkpoint in `save_dir`, if one was cut off there.
 
     Returns:
         ClusteringResult.
 
     Raises:
         FloatingPointError: if the training diverges; the last good intermediate model stays in `save_dir`.
+        InputError: if `resume` and the checkpoint is of another clustering, or damaged.
     """
     save_dir = save_dir and Path(save_dir)
     epoch = batches_per_epoch(x, batch_size)
     update_interval = update_interval or epoch
+    name = dec.name.lower()
+    ranges = {"maxiter": maxiter, "batch_size": batch_size, "tol": tol, "update_interval": update_interval}
+    run = ranges | {"start": start} | _run(dec, x)
+    checkpoint = Checkpoint(save_dir and save_dir / f"{name}_checkpoint.npz", run, resume)
 
-    centers, start_labels = STARTS[start](predict(dec.encoder, x), dec.n_clusters, dec.seed)
-    dec.model.get_layer("clustering").set_weights([centers])
+    if not checkpoint.epoch:
+        centers, labels = STARTS[start](predict(dec.encoder, x), dec.n_clusters, dec.seed)
+        dec.model.get_layer("clustering").set_weights([centers])
+        checkpoint.arrays["start_labels"] = labels
+    start_labels, log = checkpoint.arrays["start_labels"], checkpoint.kept.setdefault("log", [])
+    result = ClusteringResult(start_labels, start_labels, checkpoint.epoch * update_interval, log=log)
+    interval_end = _IntervalEnd(dec, x, y, result, tol, maxiter, save_dir and save_dir / f"{name}_log.csv")
 
-    with open(save_dir / f"{dec.name.lower()}_log.csv" if save_dir else os.devnull, "w", newline="") as log_file:
-        interval_end = _IntervalEnd(dec, x, y, start_labels, tol, maxiter, log_file)
-        result = interval_end.result
+    def with_targets(indices, batch):
+        return batch, dec.targets(batch, tf.gather(interval_end.p, indices))
 
-        def with_targets(indices, batch):
-            return batch, dec.targets(batch, tf.gather(interval_end.p, indices))
-
-        BatchTrainer(dec.model, with_targets, maxiter).fit(
-            endless_batches(x, batch_size),
-            epochs=-(-maxiter // update_interval),
-            steps_per_epoch=update_interval,
-            shuffle=False,
-            callbacks=[interval_end, _EveryFiveEpochs(dec, save_dir, 5 * epoch, maxiter, result), *callbacks],
-            verbose=1 if sys.stdout.isatty() else 0,
-        )
+    trainer = BatchTrainer(dec.model, with_targets, maxiter)
+    checkpoint.begin([*dec.model.variables, *dec.model.optimizer.variables])
+    every_five_epochs = _EveryFiveEpochs(dec, save_dir, 5 * epoch, maxiter, result)
+    trainer.fit(
+        endless_batches(x, batch_size, start=result.n_iter),
+        initial_epoch=checkpoint.epoch,
+        epochs=-(-maxiter // update_interval),
+        steps_per_epoch=update_interval,
+        shuffle=False,
+        callbacks=[interval_end, every_five_epochs, *callbacks, checkpoint],
+        verbose=1 if sys.stdout.isatty() else 0,
+    )
+    result.seconds = checkpoint.seconds
     if save_dir:
         save_model(dec.model, save_dir / f"{dec.name}_model_final.h5", dec.attributes)
+    checkpoint.delete()
     return result

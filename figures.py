@@ -569,8 +569,8 @@ def load_run(model_file, x, y=None, image_shape=None, terms=None, names=None):
 
     Args:
         model_file: the `DEC_model_final.h5` or `IDEC_model_final.h5` in the run's folder. Where they are beside it,
-            `<method>_model_0.h5` or `ae_weights.h5` say how it was before the clustering, and `settings.json` how it
-            was trained.
+            `<method>_model_0.h5` or `ae_weights.h5` say how it was before the clustering, and `run.json` how it was
+            trained.
         x: its samples, float array of shape `(n, d)`, scaled as in training.
         y: labels of shape `(n,)`, or None.
         image_shape, terms, names: see `Run`. image_shape by default that of the data set that the model names.
@@ -598,8 +598,8 @@ def load_run(model_file, x, y=None, image_shape=None, terms=None, names=None):
             decoders = {"autoencoder": decode, **decoders}
             break
     dataset = attributes.get("dataset")
-    settings_file = folder / "settings.json"
-    settings = json.loads(settings_file.read_text()) if settings_file.is_file() else {}
+    record = folder / "run.json"
+    settings = json.loads(record.read_text(encoding="utf-8"))["settings"] if record.is_file() else {}
     settings = settings or {"data set": dataset, "protocol": attributes.get("protocol"), "clusters": q.shape[1]}
     return Run(
         method=method,

@@ -9,7 +9,6 @@ Trial t has the seed `--seed` + t - 1: `python DEC.py --dataset usps --seed 3` i
 """
 
 import argparse
-import fcntl
 import json
 import os
 import subprocess
@@ -22,7 +21,7 @@ from pathlib import Path
 import joblib
 
 from datasets import ALIASES, DATASETS, MissingData, load_data
-from files import InputError, check_whole, writable_folder, write_text
+from files import InputError, check_whole, only_run, writable_folder, write_text
 from settings import MAX_SEED, MAXITER, PROTOCOLS
 from tables import METHODS, read_rows, write_report, write_rows
 
@@ -107,7 +106,7 @@ def sweep(args):
         print_plan(args, todo)
         return False
     writable_folder(args.folder)
-    with only_sweep(args.folder):
+    with only_run(args.folder):
         write_text(args.folder / "settings.json", json.dumps(settings, indent=2) + "\n")
         failed = run(args, todo)
         if read_rows(args.folder / "results.csv"):
@@ -146,17 +145,6 @@ def print_plan(args, todo):
             methods = left.get((label, trial))
             print(f"{label}, trial {trial}:", f"would run {', '.join(methods)}" if methods else "done")
     print(f"{len(todo)} of {len(args.datasets) * args.trials} trials would run.")
-
-
-@contextmanager
-def only_sweep(folder):
-    """Keeps a second sweep out of the folder."""
-    with open(folder / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"Another run_exp.py writes to {folder}: wait for it, or give another --name.") from None
-        yield
 
 
 def run(args, todo):

@@ -5,16 +5,13 @@ folder as soon as it is there, so a trial that was cut off goes on behind it. Th
 is with the sweep or the worker that started it.
 """
 
-import fcntl
 import json
 import os
-import platform
 import resource
 import sys
 import threading
 import traceback
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from time import time
 
@@ -22,12 +19,11 @@ import cli
 import metrics
 from clustering import gmm_start, kmeans_start
 from DEC import DEC
-from files import InputError, write_text
+from files import InputError, only_run, write_text
 from IDEC import IDEC
+from provenance import versions
 from settings import in_numbers
 
-VERSIONS = {"python": platform.python_version()}
-VERSIONS |= {name: version(name) for name in ("tensorflow", "keras", "numpy", "scikit-learn")}
 STARTS = {"AE+k-means": kmeans_start, "AE+GMM": gmm_start}
 
 
@@ -67,11 +63,11 @@ class Trial:
             "protocol": self.task["protocol"],
             "seed": self.task["seed"],
             **{name: round(value, 5) for name, value in metrics.scores(y, labels).items()},
-            **clustering,
             "pretrain_seconds": pretrain_seconds,
             "cluster_seconds": round(time() - start, 1),
+            **clustering,
             "peak_memory_mb": peak_memory(),
-            **VERSIONS,
+            **versions(),
         }
 
     def cluster(self, method):
@@ -86,7 +82,9 @@ class Trial:
         cli.cluster(dec, *self.data[:2], args, settings)
         for path in self.folder.glob(f"{method}_model_[0-9]*.h5"):  # hundreds of MB in long runs
             path.unlink()
-        return dec.result.labels, {"iterations": dec.result.n_iter, "stop_reason": dec.result.stop_reason}
+        result = dec.result
+        how = {"iterations": result.n_iter, "stop_reason": result.stop_reason}
+        return result.labels, how | {"cluster_seconds": round(result.seconds, 1)}
 
     def build(self, method, *more):
         """The method as its command line builds it, that command line, and its settings in force."""
@@ -98,7 +96,7 @@ class Trial:
         names = ("dataset", "protocol", "seed", "maxiter", "pretrain_epochs")
         given = {name: self.task[name] for name in names if self.task[name] is not None}
         arguments = [part for name, value in given.items() for part in (f"--{name}", str(value))]
-        args = cli.parse(method, [*arguments, "--save_dir", str(self.folder), *more])
+        args = cli.parse(method, [*arguments, "--save_dir", str(self.folder), "--resume", *more])
         return args, cli.settings_in_force(cli.protocol_settings(method, args), args)
 
     @cached_property
@@ -108,19 +106,15 @@ class Trial:
     @cached_property
     def pretrain_seconds(self):
         """Pretrains the autoencoder unless that was done; how long it took."""
-        path = self.folder / "pretrain.json"
-        if not (path.exists() and self.weights.exists()):
-            if self.pretraining_error is not None:
-                raise self.pretraining_error
-            try:
-                dec, args, settings = self.build(DEC)
-                start = time()
-                cli.pretrain(dec, *self.data[:2], args, settings)
-            except Exception as error:
-                self.pretraining_error = error  # not to be tried again for each method
-                raise
-            write_text(path, json.dumps({"seconds": round(time() - start, 1)}))
-        return json.loads(path.read_text())["seconds"]
+        if self.pretraining_error is not None:
+            raise self.pretraining_error
+        try:
+            dec, args, settings = self.build(DEC)
+            cli.pretrain(dec, *self.data[:2], args, settings)
+        except Exception as error:
+            self.pretraining_error = error  # not to be tried again for each method
+            raise
+        return round(dec.pretrain_seconds, 1)
 
 
 def peak_memory():
@@ -138,6 +132,5 @@ def end_with_stdin():
 if __name__ == "__main__":
     threading.Thread(target=end_with_stdin, daemon=True).start()
     trial = Trial(json.loads(sys.argv[1]))
-    with open(trial.folder / ".lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the process of a worker that was thought dead may still be ending
+    with only_run(trial.folder, wait=True):  # the process of a worker that was thought dead may still be ending
         trial.run()

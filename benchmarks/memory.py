@@ -9,7 +9,6 @@ Anonymous memory is what the process itself holds; mapped files count as the sys
 """
 
 import argparse
-import os
 import resource
 import subprocess
 import sys
@@ -73,7 +72,7 @@ def train(x, n_clusters=10, steps=200):
     dec = DEC([x.shape[1], *CODE_DIMS], n_clusters, seed=0)
     dec.autoencoder.compile("adam", "mse")
     dec.compile()
-    times = {"pretraining batch": fit(dec.autoencoder, x, lambda _, batch: (batch, batch), True, steps)}
+    times = {"pretraining batch": fit(dec.autoencoder, x, lambda _, batch: (batch, batch), 0, steps)}
 
     start = perf_counter()
     codes = predict(dec.encoder, x)
@@ -83,14 +82,13 @@ def train(x, n_clusters=10, steps=200):
     times["k-means"] = perf_counter() - start
 
     dec.model.get_layer("clustering").set_weights([centers])
-    with open(os.devnull, "w") as log:
-        interval_end = clustering._IntervalEnd(dec, x, None, labels, 0, 1, log)
-        interval_end.refresh({})
-        start = perf_counter()
-        interval_end.refresh({})
-        times["refresh of P"] = perf_counter() - start
-        targets = lambda indices, batch: (batch, tf.gather(interval_end.p, indices))  # noqa: E731
-        times["clustering batch"] = fit(dec.model, x, targets, False, steps)
+    interval_end = clustering._IntervalEnd(dec, x, None, clustering.ClusteringResult(labels), 0, 1, None)
+    interval_end.refresh()
+    start = perf_counter()
+    interval_end.refresh()
+    times["refresh of P"] = perf_counter() - start
+    targets = lambda indices, batch: (batch, tf.gather(interval_end.p, indices))  # noqa: E731
+    times["clustering batch"] = fit(dec.model, x, targets, None, steps)
     return times
 
 

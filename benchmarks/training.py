@@ -98,29 +98,28 @@ class Benchmark:
 
     def pretraining(self, dec, rival):
         trainer = BatchTrainer(dec.autoencoder, lambda _, batch: (batch, batch), LONG)
-        return self.take_turns("pretraining, an epoch", trainer, self.epoch, [], rival)
+        return self.take_turns("pretraining, an epoch", trainer, self.epoch, [], 0, rival)
 
     def clustering(self, rival, refresh=True):
         dec = self.dec()
         dec.compile(self.settings.optimizer)
-        with open(os.devnull, "w") as log:
-            labels = np.zeros(self.x.shape[0], int)
-            interval_end = clustering._IntervalEnd(dec, self.x, None, labels, 0, MAXITER, log)
-            interval_end.refresh({})
+        result = clustering.ClusteringResult(labels=np.zeros(self.x.shape[0], int))
+        interval_end = clustering._IntervalEnd(dec, self.x, None, result, 0, MAXITER, None)
+        interval_end.refresh()
 
-            def with_targets(indices, batch):
-                return batch, tf.gather(interval_end.p, indices)
+        def with_targets(indices, batch):
+            return batch, tf.gather(interval_end.p, indices)
 
-            trainer = BatchTrainer(dec.model, with_targets, LONG)
-            callbacks = [interval_end] if refresh else []
-            return self.take_turns("clustering, an interval", trainer, self.interval, callbacks, rival)
+        trainer = BatchTrainer(dec.model, with_targets, LONG)
+        callbacks = [interval_end] if refresh else []
+        return self.take_turns("clustering, an interval", trainer, self.interval, callbacks, None, rival)
 
-    def take_turns(self, name, trainer, steps, callbacks, rival):
+    def take_turns(self, name, trainer, steps, callbacks, shuffle, rival):
         """{name: median seconds} of an "epoch" of one long `fit`, and of the rival, which runs between two of them."""
         ((rival_name, rival_round),) = rival.items()
         turns = Turns(rival_round)
         trainer.fit(
-            endless_batches(self.x, BATCH_SIZE, shuffle=not callbacks),
+            endless_batches(self.x, BATCH_SIZE, shuffle),
             epochs=self.args.rounds + 1,
             steps_per_epoch=steps,
             shuffle=False,

@@ -134,7 +134,7 @@ def test_the_option_draws_at_the_end_of_a_run(small, tmp_path):
     names = {path.name for path in (tmp_path / "out" / "figures").iterdir()}
     assert {"training.png", "training.svg", "embedding_pca.svg", "sizes.png"} <= names
     assert not any("confusion" in name or "samples" in name for name in names)  # no labels, no images
-    assert json.loads((tmp_path / "out" / "settings.json").read_text())["seed"] == 7
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["settings"]["seed"] == 7
     page = (tmp_path / "out" / "report.html").read_text()
     assert "<th>seed</th><td>7</td>" in page
     assert "Scores</h2>" not in page

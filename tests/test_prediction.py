@@ -202,7 +202,7 @@ def test_lengths_in_force_follow_from_the_number_of_samples(table, tmp_path):
     path, _ = table
     arguments = ["--dataset", str(path), "--label_column", "kind", "--maxiter", "1", "--save_dir", str(tmp_path / "o")]
     cli.run(DEC, cli.parse(DEC, arguments))
-    settings = json.loads((tmp_path / "o" / "settings.json").read_text())
+    settings = json.loads((tmp_path / "o" / "run.json").read_text())["settings"]
     assert settings["pretraining"].startswith("end-to-end, 500 epochs")
     assert settings["update interval"] == "30 batches"
     assert settings["scale of x"] == "minmax, each feature to [0, 1]"

@@ -1,0 +1,112 @@
+"""Checkpoints: what a training that was cut off goes on from, to the end that it would have had.
+
+Keras' BackupAndRestore writes the weights and then, beside them, the epoch: killed between the two it leaves a pair
+that does not belong together. Here one file has all, and is replaced whole.
+"""
+
+import json
+import zipfile
+from time import perf_counter
+
+import keras
+import numpy as np
+
+from files import InputError, whole_file
+
+PAUSE = 2.0  # seconds between two checkpoints, at the least
+SHARE = 0.02  # of the time that may go into writing them
+STATE = ("run", "stage", "epoch", "kept", "seconds")
+
+
+def as_json(values):
+    """A dict as JSON gives it back: lists for tuples, text for what JSON does not know."""
+    return json.loads(json.dumps(values, default=str))
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Keeps a training's state at the end of an epoch: weights, optimizer, epoch and whatever else is asked for.
+
+    To be the last of the callbacks, since it keeps what the others made of the epoch.
+
+    Args:
+        path: Path of the file, `.npz`; None: nothing is kept.
+        run: dict of JSON's types: what makes this training what it is. Another's checkpoint is not gone on from.
+        resume: whether to go on from the file; without one the training begins at its beginning.
+
+    Attributes:
+        stage, epoch: of a training of several fits the one that is at work, from 0; and its epochs that are done.
+        kept: dict of JSON's types that is kept too until the stage's end, to be changed in place.
+        arrays: {name: array} that is kept too.
+        seconds: that the training has taken, before it was cut off too.
+
+    Raises:
+        InputError: if the file is of another training, or damaged.
+    """
+
+    def __init__(self, path, run, resume=False):
+        super().__init__()
+        self.path, self.run = path, as_json(run)
+        self.stage, self.epoch, self.kept, self.arrays, self.values, seconds = 0, 0, {}, {}, [], 0.0
+        if resume and path and path.exists():
+            self.stage, self.epoch, self.kept, seconds, self.arrays, self.values = self._read()
+            print(f"Going on behind epoch {self.epoch}, from {path}", flush=True)
+        elif path:
+            path.unlink(missing_ok=True)
+        self.begun, self.written, self.took = perf_counter() - seconds, perf_counter(), 0.0
+
+    @property
+    def seconds(self):
+        return perf_counter() - self.begun
+
+    def begin(self, variables, stage=0):
+        """Begins a stage, or goes on with it: its Keras variables get the values that they had when it was cut off.
+
+        Raises:
+            InputError: if the variables are others than those kept.
+        """
+        if stage != self.stage:
+            self.stage, self.epoch, self.kept = stage, 0, {}
+        self.variables = list({id(variable): variable for variable in variables}.values())
+        if not self.values:
+            return
+        if [value.shape for value in self.values] != [tuple(variable.shape) for variable in self.variables]:
+            raise InputError(f"{self.path} has the weights of another model: delete it, or do not resume.")
+        for variable, value in zip(self.variables, self.values, strict=True):
+            variable.assign(value)
+        self.values = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        ended = self.model.stop_training  # by itself: it would go on past its end
+        if self.path and not ended and perf_counter() - self.written > max(PAUSE, self.took / SHARE):
+            self.epoch = epoch + 1
+            self.write()
+
+    def write(self):
+        start = perf_counter()
+        state = {name: getattr(self, name) for name in STATE}
+        values = {str(i): keras.ops.convert_to_numpy(variable) for i, variable in enumerate(self.variables)}
+        with whole_file(self.path) as temporary:
+            np.savez(temporary, state=json.dumps(state), **values, **self.arrays)
+        self.written = perf_counter()
+        self.took = self.written - start
+
+    def delete(self):
+        """To be called when the training's result is on the disk."""
+        if self.path:
+            self.path.unlink(missing_ok=True)
+
+    def _read(self):
+        try:
+            with np.load(self.path, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            state = json.loads(str(arrays.pop("state")))
+            run, *state = (state[name] for name in STATE)
+            values = [arrays.pop(str(i)) for i in range(sum(name.isdigit() for name in arrays))]
+        except (OSError, EOFError, ValueError, LookupError, TypeError, zipfile.BadZipFile) as error:
+            raise InputError(
+                f"{self.path} is no checkpoint, or it is damaged ({error}): delete it, and the run begins anew."
+            ) from error
+        if differ := [name for name in self.run if run.get(name) != self.run[name]]:
+            was = ", ".join(f"{name} {run.get(name)} (now {self.run[name]})" for name in differ)
+            raise InputError(f"{self.path} is of a run with {was}: give the same, or do not resume.")
+        return *state, arrays, values

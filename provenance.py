@@ -1,0 +1,37 @@
+"""What a run was made with: enough to make it again, or to see why another differs."""
+
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+import joblib
+
+PACKAGES = ("tensorflow", "keras", "numpy", "scikit-learn")
+THREADS = (
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+    "OMP_NUM_THREADS",
+)  # one core each where they are not set
+
+
+def versions():
+    """{name: version} of Python and of the packages that results depend on."""
+    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+
+
+def environment():
+    """Versions, threads, machine and commit, a dict of what JSON holds."""
+    threads = {"cores": joblib.cpu_count()} | {name: os.environ[name] for name in THREADS if name in os.environ}
+    return {"versions": versions(), "threads": threads, "machine": platform.platform(), "git_commit": git_commit()}
+
+
+def git_commit():
+    """The commit of this code, with `-dirty` behind it if it was changed; None where git does not know it."""
+    command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--match="]
+    try:
+        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None

@@ -1,0 +1,321 @@
+"""Runs that are cut off, in this process and by signals, and go on: they end as if nothing had happened."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from conftest import DIMS
+
+import checkpoint
+import cli
+import files
+from checkpoint import Checkpoint
+from DEC import DEC
+from files import InputError, only_run, read_attributes
+from IDEC import IDEC
+
+ROOT = Path(__file__).resolve().parent.parent
+METHODS = pytest.mark.parametrize("method", [DEC, IDEC])
+
+
+def slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
+class Cut(Exception):
+    """In place of a power cut."""
+
+
+class CutAtEpoch(keras.callbacks.Callback):
+    """Cuts a training off in the first batch of an epoch."""
+
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self.epoch:
+            raise Cut
+
+
+@pytest.fixture
+def every_epoch(monkeypatch):
+    """Checkpoints at the end of every epoch; else tests, which take no time, would have none."""
+    monkeypatch.setattr(checkpoint, "PAUSE", 0)
+    monkeypatch.setattr(checkpoint, "SHARE", 1e9)
+
+
+def trained(method, data, folder, resume=False, layerwise=False, pretrain_cut=None, cluster_cut=None):
+    """A method with both phases run on x in batches of 30: 4 an epoch, and 3 an interval."""
+    x, y = data
+    keras.utils.set_random_seed(3)
+    dec = method(DIMS, 3, seed=3)
+    how = {"epochs": 6, "batch_size": 30, "save_dir": folder, "resume": resume}
+    cut = [] if pretrain_cut is None else [CutAtEpoch(pretrain_cut)]
+    if layerwise:
+        dec.pretrain_layerwise(x, y, callbacks=cut, **how)
+    else:
+        dec.pretrain(x, y, schedule="cosine", callbacks=cut, **how)
+    cut = [] if cluster_cut is None else [CutAtEpoch(cluster_cut)]
+    how = {"maxiter": 20, "batch_size": 30, "update_interval": 3, "tol": 0, "save_dir": folder, "resume": resume}
+    dec.compile("adam")
+    dec.fit(x, y, callbacks=cut, **how)
+    return dec
+
+
+def assert_same_end(a, b):
+    """The same bits in all that two runs' folders hold, but for the times in the weight files."""
+    names = {path.name for path in a.iterdir()}
+    assert names == {path.name for path in b.iterdir()}
+    assert not any("checkpoint" in name or name.startswith(files.TEMPORARY) for name in names)
+    for name in names:
+        if name.endswith(".csv"):
+            assert (a / name).read_text() == (b / name).read_text(), name
+        elif name.endswith(".h5"):
+            weights = [keras.models.load_model(folder / name, compile=False).get_weights() for folder in (a, b)]
+            assert all((first == second).all() for first, second in zip(*weights, strict=True)), name
+
+
+@METHODS
+def test_a_training_cut_off_in_any_epoch_goes_on_to_the_same_end(method, blobs, tmp_path, every_epoch, capsys):
+    whole = trained(method, blobs, tmp_path / "whole")
+    for cuts in ({"pretrain_cut": 3}, {"cluster_cut": 1}, {"pretrain_cut": 5}, {"cluster_cut": 5}):
+        folder = tmp_path / str(cuts)
+        with pytest.raises(Cut):
+            trained(method, blobs, folder, **cuts)
+        capsys.readouterr()
+        again = trained(method, blobs, folder, resume=True)
+        assert f"Going on behind epoch {next(iter(cuts.values()))}" in capsys.readouterr().out
+        assert_same_end(tmp_path / "whole", folder)
+        np.testing.assert_array_equal(again.result.labels, whole.result.labels)
+        np.testing.assert_array_equal(again.result.start_labels, whole.result.start_labels)
+        assert again.result.log == whole.result.log
+        assert (again.result.n_iter, again.result.stop_reason) == (20, "maxiter")
+
+
+def test_one_training_can_be_cut_off_again_and_again(blobs, tmp_path, every_epoch):
+    trained(DEC, blobs, tmp_path / "whole")
+    for epoch in range(1, 6):
+        with pytest.raises(Cut):
+            trained(DEC, blobs, tmp_path / "cut", resume=True, pretrain_cut=epoch)
+    for epoch in range(1, 6):
+        with pytest.raises(Cut):
+            trained(DEC, blobs, tmp_path / "cut", resume=True, cluster_cut=epoch)
+    trained(DEC, blobs, tmp_path / "cut", resume=True)
+    assert_same_end(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_layerwise_pretraining_goes_on_within_any_layer(blobs, tmp_path, every_epoch, monkeypatch):
+    trained(DEC, blobs, tmp_path / "whole", layerwise=True)
+    writes = []
+    write = Checkpoint.write
+
+    def cut(self):
+        write(self)
+        writes.append(self.stage)
+        if len(writes) % 2 == 0:
+            raise Cut
+
+    monkeypatch.setattr(Checkpoint, "write", cut)
+    for _ in range(20):
+        try:
+            trained(DEC, blobs, tmp_path / "cut", layerwise=True, resume=True)
+            break
+        except Cut:
+            continue
+    assert set(writes) == {0, 1, 2, 3}  # three layers, and all together, but for the clustering, which is stage 0
+    assert_same_end(tmp_path / "whole", tmp_path / "cut")
+
+
+@pytest.mark.parametrize(("method", "step"), [(DEC, 7), (IDEC, 9), *(slow(method, 1) for method in (DEC, IDEC))])
+def test_a_run_cut_off_in_a_write_leaves_whole_files_and_goes_on(
+    method, step, blobs, tmp_path, every_epoch, monkeypatch
+):
+    """In every step-th of its writes, each in a run of its own."""
+    trained(method, blobs, tmp_path / "whole")
+    replace, written = os.replace, []
+
+    def cut(source, target):
+        written.append(Path(target).name)
+        if len(written) == cut.at:
+            raise Cut
+        replace(source, target)
+
+    monkeypatch.setattr(files.os, "replace", cut)
+    for cut.at in range(1, 100, step):
+        folder = tmp_path / f"cut{cut.at}"
+        written.clear()
+        try:
+            trained(method, blobs, folder)
+        except Cut:
+            cut.at = 0
+            assert not list(folder.glob(f"{files.TEMPORARY}*"))
+            for path in folder.glob("*.h5"):
+                read_attributes(path)
+            trained(method, blobs, folder, resume=True)
+            assert_same_end(tmp_path / "whole", folder)
+        else:
+            break
+    kinds = {"pretrain_log.csv", "ae_weights.h5", "pretrain_checkpoint.npz", f"{method.name.lower()}_log.csv"}
+    assert kinds | {f"{method.name}_model_0.h5", f"{method.name}_model_final.h5"} <= set(written)
+
+
+def test_a_clustering_that_stopped_on_tol_is_not_gone_past(blobs, tmp_path, every_epoch, monkeypatch):
+    x, _ = blobs
+
+    def clustered(folder, resume=False):
+        keras.utils.set_random_seed(3)
+        dec = DEC(DIMS, 3, seed=3)
+        dec.fit(x, batch_size=30, maxiter=200, update_interval=3, tol=0.01, save_dir=folder, resume=resume)
+        return dec.result
+
+    whole = clustered(tmp_path / "whole")
+    assert whole.stop_reason == "tol"
+    with monkeypatch.context() as patch:
+        patch.setattr("clustering.save_model", lambda model, path, *_: "final" in path.name and 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            clustered(tmp_path / "cut")
+    again = clustered(tmp_path / "cut", resume=True)
+    assert (again.n_iter, again.stop_reason, again.log) == (whole.n_iter, "tol", whole.log)
+    np.testing.assert_array_equal(again.labels, whole.labels)
+
+
+def test_a_checkpoint_of_another_training_is_told(blobs, tmp_path, every_epoch):
+    x, y = blobs
+    with pytest.raises(Cut):
+        trained(DEC, blobs, tmp_path, pretrain_cut=3)
+    dec = DEC(DIMS, 3, seed=3)
+    for how, message in (({"epochs": 7}, r"epochs 6 \(now 7\)"), ({"batch_size": 20}, r"batch_size 30 \(now 20\)")):
+        with pytest.raises(InputError, match=message):
+            dec.pretrain(x, save_dir=tmp_path, resume=True, **{"epochs": 6, "batch_size": 30, "schedule": "cosine"} | how)
+    with pytest.raises(InputError, match="is of a run with checksum"):
+        trained(DEC, (x[::-1], y), tmp_path, resume=True)
+    with pytest.raises(InputError, match="is of a run with pretraining end-to-end"):
+        trained(DEC, blobs, tmp_path, layerwise=True, resume=True)
+    with pytest.raises(Cut):
+        trained(DEC, blobs, tmp_path, cluster_cut=3)
+    with pytest.raises(InputError, match="start kmeans"):
+        dec.load_weights(tmp_path / "DEC_model_0.h5")
+        dec.fit(x, maxiter=20, batch_size=30, update_interval=3, tol=0, save_dir=tmp_path, start="gmm", resume=True)
+
+
+def test_without_resume_a_training_begins_anew(blobs, tmp_path, every_epoch, capsys):
+    with pytest.raises(Cut):
+        trained(DEC, blobs, tmp_path / "cut", pretrain_cut=3)
+    trained(DEC, blobs, tmp_path / "whole")
+    trained(DEC, blobs, tmp_path / "cut")
+    assert "Going on" not in capsys.readouterr().out
+    assert_same_end(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_a_damaged_checkpoint_is_told(blobs, tmp_path, every_epoch):
+    with pytest.raises(Cut):
+        trained(DEC, blobs, tmp_path, pretrain_cut=3)
+    path = tmp_path / "pretrain_checkpoint.npz"
+    whole = path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1
+    for damaged in (b"", whole[:100], whole[: len(whole) // 2], bytes(flipped), b"text"):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"pretrain_checkpoint.npz is no checkpoint, or it is damaged"):
+            trained(DEC, blobs, tmp_path, resume=True)
+    np.savez(path, state=np.array([{"epoch": 1}], dtype=object))
+    with pytest.raises(InputError, match="damaged"):
+        trained(DEC, blobs, tmp_path, resume=True)
+
+
+def test_checkpoints_take_a_small_share_of_the_time(monkeypatch, tmp_path):
+    now = [0.0]
+    monkeypatch.setattr(checkpoint, "perf_counter", lambda: now[0])
+    keeper = Checkpoint(tmp_path / "c.npz", {})
+    keeper.set_model(keras.Sequential())
+    keeper.model.stop_training = False
+    keeper.begin([])
+    written = []
+
+    def write():
+        written.append(now[0])
+        now[0] += 0.2
+        keeper.written, keeper.took = now[0], 0.2
+
+    monkeypatch.setattr(keeper, "write", write)
+    for epoch in range(100):
+        now[0] += 0.5
+        keeper.on_epoch_end(epoch)
+    assert written[0] == pytest.approx(2.5)
+    assert len(written) == 5  # of 50 seconds, 10 apart
+
+
+# The command line.
+
+SHORT = ["--dataset", "digits", "--pretrain_epochs", "3", "--maxiter", "60", "--update_interval", "20", "--tol", "0"]
+
+
+def run(folder, *more):
+    return cli.run(DEC, cli.parse(DEC, [*SHORT, "--save_dir", str(folder), *more]))
+
+
+def test_the_command_line_goes_on_and_says_when_all_is_done(tmp_path, every_epoch, monkeypatch, capsys):
+    dec = run(tmp_path / "whole")
+    report = cli.report
+    monkeypatch.setattr(cli, "save_assignments", lambda *_: (_ for _ in ()).throw(Cut))
+    with pytest.raises(Cut):
+        run(tmp_path / "cut")
+    record = json.loads((tmp_path / "cut" / "run.json").read_text())
+    assert "finished" not in record
+    monkeypatch.undo()
+    assert cli.report is report
+    again = run(tmp_path / "cut", "--resume")
+    np.testing.assert_array_equal(again.result.labels, dec.result.labels)
+    for name in ("labels.csv", "dec_log.csv", "pretrain_log.csv"):
+        assert (tmp_path / "whole" / name).read_text() == (tmp_path / "cut" / name).read_text()
+    finished = json.loads((tmp_path / "cut" / "run.json").read_text())
+    assert finished["started"] == record["started"] <= finished["finished"]
+    assert finished["scores"]["acc"] == pytest.approx(again.result.log[-1]["acc"], abs=1e-5)
+    capsys.readouterr()
+    run(tmp_path / "cut", "--resume")
+    assert "came to its end" in capsys.readouterr().out
+
+    with pytest.raises(InputError, match=r"had .*seed 0 \(now 1\): give the same"):
+        run(tmp_path / "cut", "--resume", "--seed", "1")
+    (tmp_path / "cut" / "run.json").write_text("{}")
+    with pytest.raises(InputError, match=r"run.json is damaged .*without --resume"):
+        run(tmp_path / "cut", "--resume")
+
+
+def test_run_json_says_what_a_run_was_made_with(tmp_path):
+    run(tmp_path, "--maxiter", "1", "--pretrain_epochs", "1")
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert record["command"] == f"DEC.py {' '.join(SHORT)} --save_dir {tmp_path} --maxiter 1 --pretrain_epochs 1"
+    assert record["versions"]["keras"] == keras.__version__
+    assert record["data"]["samples"] == 1797
+    assert record["settings"]["seed"] == 0
+    assert record["threads"]["cores"] >= 1
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    assert (record["git_commit"] or "").startswith(head)
+
+
+def test_a_second_run_in_a_folder_is_told_and_leftovers_are_cleared(tmp_path):
+    leftover = tmp_path / f"{files.TEMPORARY}1234-labels.csv"
+    leftover.touch()
+    with only_run(tmp_path):
+        assert not leftover.exists()
+        with pytest.raises(InputError, match="Another run writes to"):
+            run(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {".lock"}
+    with only_run(tmp_path):  # it is free again
+        pass
+
+
+def test_hosts_are_not_resumed(capsys):
+    with pytest.raises(SystemExit):
+        cli.parse(DEC, ["--resume", "--strategy", "multiworker"])
+    assert "--resume is for one host" in capsys.readouterr().err
