@@ -5,6 +5,7 @@ all.
 """
 
 import csv
+import errno
 import json
 import logging
 import os
@@ -94,13 +95,29 @@ def whole_file(path):
     path = Path(path)
     temporary = path.with_name(f"{TEMPORARY}{uuid.uuid4().hex[:8]}-{path.name}")
     try:
-        yield temporary
-        _to_disk(temporary)
-        os.replace(temporary, path)
-        if os.name == "posix":  # the new name too; Windows opens no folders
-            _to_disk(path.parent)
+        with _writing(path):
+            yield temporary
+            _to_disk(temporary)
+            os.replace(temporary, path)
+            if os.name == "posix":  # the new name too; Windows opens no folders
+                _to_disk(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _writing(path):
+    """Tells in a sentence that a file cannot be written, where that is the disk's fault."""
+    try:
+        yield
+    except OSError as error:
+        of_disk = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
+        if error.errno not in of_disk and "requested and" not in str(error):  # NumPy's "9 requested and 4 written"
+            raise
+        why = os.strerror(error.errno or errno.ENOSPC)
+        raise InputError(
+            f"Cannot write {path} ({why}): make room, or choose another folder; what was written before is whole."
+        ) from error
 
 
 def _to_disk(path):
@@ -149,7 +166,7 @@ class GrowingTable:
     def add(self, row):
         self.rows.append(row)
         if self.path:
-            with open(self.path, "a", newline="") as file:
+            with _writing(self.path), open(self.path, "a", newline="") as file:
                 csv.DictWriter(file, self.columns).writerow(row)
 
 

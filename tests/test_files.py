@@ -1,6 +1,21 @@
+import resource
+
+import keras
+import numpy as np
 import pytest
 
-from files import InputError, check_number, check_share, check_whole, read_attributes, whole_file, writable_folder
+from files import (
+    GrowingTable,
+    InputError,
+    check_number,
+    check_share,
+    check_whole,
+    read_attributes,
+    save_model,
+    whole_file,
+    writable_folder,
+    write_csv,
+)
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
@@ -20,6 +35,28 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
         interrupted()
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["log.csv"]
+
+
+def test_a_full_disk_is_told_and_the_old_file_stays(tmp_path):
+    path, limits = tmp_path / "x.npy", resource.getrlimit(resource.RLIMIT_FSIZE)
+    write_csv(tmp_path / "log.csv", ["a"], [{"a": 1}])
+    table = GrowingTable(tmp_path / "grown.csv", ["a"], [])
+    path.write_text("old")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))  # stands for a disk
+    try:
+        with (
+            pytest.raises(InputError, match=r"Cannot write .*x.npy \(.*\): make room"),
+            whole_file(path) as t,
+        ):
+            np.save(t, np.zeros(5000))
+        with pytest.raises(InputError, match=r"Cannot write .*model.h5 .*make room"):
+            save_model(keras.Sequential([keras.Input((50,)), keras.layers.Dense(500)]), tmp_path / "model.h5")
+        with pytest.raises(InputError, match=r"Cannot write .*grown.csv"):
+            table.add({"a": "x" * 20_000})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_text() == "old"
+    assert {p.name for p in tmp_path.iterdir()} == {"log.csv", "grown.csv", "x.npy"}
 
 
 @pytest.mark.parametrize(("value", "whole"), [("2e4", 20_000), ("7", 7), (3.0, 3), (5, 5)])
