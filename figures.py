@@ -97,7 +97,7 @@ def training_curves(pretraining, log, title):
     for axis, (panel, y_label, x_label, lines) in zip(axes, panels, strict=True):
         _lines(axis, lines)
         axis.set(title=panel, xlabel=x_label, ylabel=y_label)
-        axis.set_xlim(left=0)
+        axis.set_xlim(left=-0.04 * axis.get_xlim()[1])  # from 0 on, with room for its marker
         if panel == "Scores":
             axis.set_ylim(0, 1.02)
         elif 0 < 10 * min(np.nanmin(y) for _, y in lines.values()) < max(np.nanmax(y) for _, y in lines.values()):
@@ -106,7 +106,7 @@ def training_curves(pretraining, log, title):
             axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))  # matplotlib's own is math
             axis.yaxis.set_minor_formatter(NullFormatter())
         else:
-            axis.set_ylim(bottom=0)
+            axis.set_ylim(bottom=-0.04 * axis.get_ylim()[1])
     return figure
 
 
@@ -237,7 +237,7 @@ def _scatter(axis, points, groups, styles):
 def _tag_places(points, groups, styles):
     """(tag, point) of each group: the one of its points nearest to its middle where the tag covers no other's.
 
-    Above a group that is no larger than its tag, which would hide it.
+    Above a group that is about as small as its tag, which would hide it.
     """
     low, size = points.min(axis=0), np.maximum(np.ptp(points, axis=0), 1e-12)
     taken = []
@@ -247,7 +247,7 @@ def _tag_places(points, groups, styles):
             continue
         box = np.array([0.015 + 0.022 * len(style.tag), 0.05])  # of the panel's size, at this size of letters
         nearest = members[np.argsort(np.linalg.norm((members - np.median(members, axis=0)) / size, axis=1))]
-        if (np.ptp(members, axis=0) / size <= box).all():
+        if (np.ptp(members, axis=0) / size <= 0.06).all():
             above = np.median(members[:, 0]), members[:, 1].max() + 0.7 * box[1] * size[1]
             nearest = [np.array(above), *nearest]
         for at in nearest[:200]:

@@ -105,8 +105,9 @@ def _scatter(run, views, shown):
 
 
 def _whole(points):
-    low, size = points.min(axis=0), max(float(np.ptp(points, axis=0).max()), 1e-12)
-    return np.round((points - low) / size * 10_000).astype(int).tolist()
+    low, high = points.min(axis=0), points.max(axis=0)
+    size = max(float((high - low).max()), 1e-12)
+    return np.round((points - (low + high) / 2) / size * 10_000 + 5_000).astype(int).tolist()
 
 
 def _outline(marker):

@@ -295,7 +295,8 @@ def test_logs_with_gaps_are_read(tmp_path):
     assert [a.get_title() for a in figures.training_curves({"whole": log}, {}, "t").axes] == ["Pretraining"]
     log = {name: np.array(values) for name, values in {"iter": [0, 30], "delta_label": [0, 0]}.items()}
     (axis,) = figures.training_curves({}, log, "t").axes
-    assert axis.get_xlim()[0] == axis.get_ylim()[0] == 0  # there are no shares below 0
+    for low, high in (axis.get_xlim(), axis.get_ylim()):
+        assert low == pytest.approx(-0.04 * high)  # there are no shares below 0, nor batches
 
 
 def test_the_same_run_gives_the_same_files(tmp_path):
@@ -325,6 +326,12 @@ def test_the_page_escapes_what_comes_from_outside_and_needs_no_network(page):
     assert not re.search(r"(?:src|href)=\"(?!data:)|url\((?!data:)|@import", text)
     data = json.loads(re.search(r"^const data = (.*);$", text, re.M)[1])
     assert data["names"][5] == f"{EVIL}5.png"
+
+
+def test_the_pages_points_fill_its_square_and_stay_in_the_middle():
+    points = report._whole(np.array([[-2.0, 1.0], [2.0, 1.0], [0.0, 2.0]]))
+    assert points == [[0, 3750], [10_000, 3750], [5_000, 6250]]
+    assert report._whole(np.ones((2, 2))) == [[5_000, 5_000]] * 2
 
 
 def test_the_pages_thumbnails_are_the_samples(page):
