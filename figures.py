@@ -15,6 +15,7 @@ import json
 import math
 import sys
 import textwrap
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -184,12 +185,12 @@ def _at_least_two(z):
 
 def neighbours(z):
     """UMAP, or t-SNE where umap-learn is not installed: its name, and points of shape `(n, 2)`, the same every time."""
-    try:
+    name, method = "t-SNE", TSNE(perplexity=min(30, (len(z) - 1) / 3), init="pca", random_state=0)
+    with suppress(ImportError):
         from umap import UMAP
-    except ImportError:
-        name, method = "t-SNE", TSNE(perplexity=min(30, (len(z) - 1) / 3), init="pca", random_state=0)
-    else:
-        name, method = "UMAP", UMAP(n_neighbors=min(15, len(z) - 1), random_state=0, n_jobs=1)
+
+        if len(z) > 15:  # the neighbours that it looks at
+            name, method = "UMAP", UMAP(random_state=0, n_jobs=1)
     if np.ptp(z, axis=0).max() == 0:  # all codes alike have no neighbourhoods
         return name, np.zeros((len(z), 2))
     with threadpool_limits(1, user_api="openmp"):  # several would add up in any order

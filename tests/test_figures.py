@@ -278,8 +278,8 @@ def test_terms_tell_a_cluster_from_the_rest():
     assert figures.distinctive_terms(x, labels, 2, ["a", "b", "c"]) == []
 
 
-@pytest.mark.parametrize("z", [np.zeros((5, 3), np.float32), np.arange(4, dtype=np.float32)[:, None]])
-def test_collapsed_and_one_number_codes_are_drawn(z):
+@pytest.mark.parametrize("z", [np.zeros((5, 3), np.float32), np.arange(4, dtype=np.float32)[:, None], np.eye(2)])
+def test_collapsed_one_number_and_very_few_codes_are_drawn(z):
     for points in (figures.pca(z)[0], figures.neighbours(z)[1]):
         assert points.shape == (len(z), 2)
         assert np.isfinite(points).all()
