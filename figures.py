@@ -300,19 +300,20 @@ def group_styles(groups, names, matched=None):
     Returns:
         groups of shape `(n,)` in which the smallest of more than `MAX_GROUPS` are one, and {group: GroupStyle}.
     """
-    matched, order = matched or {}, list(names)
+    matched, order, others = matched or {}, list(names), None
     if len(order) > MAX_GROUPS:
         sizes = {group: np.sum(groups == group) for group in order}
         small = sorted(order, key=lambda group: -sizes[group])[MAX_GROUPS - 1 :]
-        groups = np.where(np.isin(groups, small), small[0], groups)
-        order = [group for group in order if group not in small] + [small[0]]
-        names = names | {small[0]: f"{len(small)} others"}
+        others = small[0]
+        groups = np.where(np.isin(groups, small), others, groups)
+        order = [group for group in order if group not in small] + [others]
+        names = names | {others: f"{len(small)} others"}
     unused = iter(sorted(set(range(len(order) + len(matched))) - set(matched.values())))
-    short = all(len(names[group]) <= 4 for group in order)
+    short = all(len(names[group]) <= 4 for group in order if group != others)
     styles = {}
     for i, group in enumerate(order):
-        tag = names[group] if short else str(i)
-        name = names[group] if short else f"{i} = {_short(names[group], 18)}"
+        tag, name = (names[group], names[group]) if short else (str(i), f"{i} = {_short(names[group], 18)}")
+        tag, name = ("…", names[group]) if group == others else (tag, name)
         styles[group] = GroupStyle(name, tag, matched[group] if group in matched else next(unused))
     return groups, styles
 

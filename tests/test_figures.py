@@ -241,7 +241,8 @@ def test_small_classes_are_merged_and_matched_ones_share_their_clusters_style():
     groups = np.repeat(np.arange(50), np.arange(50) + 1)
     merged, styles = figures.group_styles(groups, {i: f"c{i}" for i in range(50)})
     assert len(styles) == len(set(merged)) == figures.MAX_GROUPS
-    assert [style.name for style in styles.values()][-1].endswith("11 others")
+    drawn = [(style.tag, style.name) for style in styles.values()]
+    assert drawn == [(f"c{i}", f"c{i}") for i in range(11, 50)] + [("…", "11 others")]
     assert (merged != groups).sum() == sum(range(1, 12)) - 11
     run = made(3)
     run.y = np.array(["x", "y", "z"])[(run.labels + 1) % 3]  # cluster 2 is class x
