@@ -15,6 +15,7 @@ import json
 import math
 import sys
 import textwrap
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -97,6 +98,7 @@ def training_curves(pretraining, log, title):
     for axis, (panel, y_label, x_label, lines) in zip(axes, panels, strict=True):
         _lines(axis, lines)
         axis.set(title=panel, xlabel=x_label, ylabel=y_label)
+        axis.set_xlim(left=-0.04 * axis.get_xlim()[1])  # from 0 on, with room for its marker
         if panel == "Scores":
             axis.set_ylim(0, 1.02)
         elif 0 < 10 * min(np.nanmin(y) for _, y in lines.values()) < max(np.nanmax(y) for _, y in lines.values()):
@@ -104,6 +106,8 @@ def training_curves(pretraining, log, title):
             axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))  # matplotlib's own is math
             axis.yaxis.set_minor_formatter(NullFormatter())
+        else:
+            axis.set_ylim(bottom=-0.04 * axis.get_ylim()[1])
     return figure
 
 
@@ -181,12 +185,12 @@ def _at_least_two(z):
 
 def neighbours(z):
     """UMAP, or t-SNE where umap-learn is not installed: its name, and points of shape `(n, 2)`, the same every time."""
-    try:
+    name, method = "t-SNE", TSNE(perplexity=min(30, (len(z) - 1) / 3), init="pca", random_state=0)
+    with suppress(ImportError):
         from umap import UMAP
-    except ImportError:
-        name, method = "t-SNE", TSNE(perplexity=min(30, (len(z) - 1) / 3), init="pca", random_state=0)
-    else:
-        name, method = "UMAP", UMAP(n_neighbors=min(15, len(z) - 1), random_state=0, n_jobs=1)
+
+        if len(z) > 15:  # the neighbours that it looks at
+            name, method = "UMAP", UMAP(random_state=0, n_jobs=1)
     if np.ptp(z, axis=0).max() == 0:  # all codes alike have no neighbourhoods
         return name, np.zeros((len(z), 2))
     with threadpool_limits(1, user_api="openmp"):  # several would add up in any order
@@ -232,7 +236,10 @@ def _scatter(axis, points, groups, styles):
 
 
 def _tag_places(points, groups, styles):
-    """(tag, point) of each group: the one of its points nearest to its middle where the tag covers no other's."""
+    """(tag, point) of each group: the one of its points nearest to its middle where the tag covers no other's.
+
+    Above a group that is about as small as its tag, which would hide it.
+    """
     low, size = points.min(axis=0), np.maximum(np.ptp(points, axis=0), 1e-12)
     taken = []
     for group, style in styles.items():
@@ -241,6 +248,9 @@ def _tag_places(points, groups, styles):
             continue
         box = np.array([0.015 + 0.022 * len(style.tag), 0.05])  # of the panel's size, at this size of letters
         nearest = members[np.argsort(np.linalg.norm((members - np.median(members, axis=0)) / size, axis=1))]
+        if (np.ptp(members, axis=0) / size <= 0.06).all():
+            above = np.median(members[:, 0]), members[:, 1].max() + 0.7 * box[1] * size[1]
+            nearest = [np.array(above), *nearest]
         for at in nearest[:200]:
             middle = (at - low) / size
             if all((np.abs(middle - other) >= (box + other_box) / 2).any() for other, other_box in taken):
@@ -290,19 +300,20 @@ def group_styles(groups, names, matched=None):
     Returns:
         groups of shape `(n,)` in which the smallest of more than `MAX_GROUPS` are one, and {group: GroupStyle}.
     """
-    matched, order = matched or {}, list(names)
+    matched, order, others = matched or {}, list(names), None
     if len(order) > MAX_GROUPS:
         sizes = {group: np.sum(groups == group) for group in order}
         small = sorted(order, key=lambda group: -sizes[group])[MAX_GROUPS - 1 :]
-        groups = np.where(np.isin(groups, small), small[0], groups)
-        order = [group for group in order if group not in small] + [small[0]]
-        names = names | {small[0]: f"{len(small)} others"}
+        others = small[0]
+        groups = np.where(np.isin(groups, small), others, groups)
+        order = [group for group in order if group not in small] + [others]
+        names = names | {others: f"{len(small)} others"}
     unused = iter(sorted(set(range(len(order) + len(matched))) - set(matched.values())))
-    short = all(len(names[group]) <= 4 for group in order)
+    short = all(len(names[group]) <= 4 for group in order if group != others)
     styles = {}
     for i, group in enumerate(order):
-        tag = names[group] if short else str(i)
-        name = names[group] if short else f"{i} = {_short(names[group], 18)}"
+        tag, name = (names[group], names[group]) if short else (str(i), f"{i} = {_short(names[group], 18)}")
+        tag, name = ("…", names[group]) if group == others else (tag, name)
         styles[group] = GroupStyle(name, tag, matched[group] if group in matched else next(unused))
     return groups, styles
 
@@ -311,21 +322,18 @@ def group_styles(groups, names, matched=None):
 
 
 @styled
-def top_samples(images, labels, q, title):
+def top_samples(rows, title):
     """The samples of each cluster that score highest, one row a cluster (DEC paper, the figure of section 4.3).
 
     Args:
-        images: uint8, shape `(n, height, width)` or `(n, height, width, 3)`; see `as_images`.
-        labels: cluster of each sample, shape `(n,)`.
-        q: soft assignments, shape `(n, k)`: a sample's score is that of its cluster, nearer to the centre is higher.
+        rows: {name of a cluster: its best samples, the best first}, as `best_of_each` gives them: uint8 images of shape
+            `(m, height, width)` or `(m, height, width, 3)`, m at most `TOP`.
         title: of the figure.
 
     Returns:
         matplotlib Figure.
     """
-    rows = [top_rows(labels, q, cluster) for cluster in range(q.shape[1])]
-    names = [f"{cluster}  ({np.sum(labels == cluster):,})" for cluster in range(q.shape[1])]
-    return _montage([images[row] for row in rows], names, title, "cluster (samples)", "best of each cluster, in order")
+    return _montage(rows, TOP, title, "cluster (samples)", "best of each cluster, in order")
 
 
 @styled
@@ -339,26 +347,25 @@ def reconstructions(rows, title):
     Returns:
         matplotlib Figure.
     """
-    return _montage(list(rows.values()), list(rows), title, "", "one sample of each cluster")
+    return _montage(rows, max(map(len, rows.values())), title, "", "one sample of each cluster")
 
 
-def _montage(rows, names, title, y_label, x_label):
+def _montage(rows, columns, title, y_label, x_label):
     """Rows of images side by side as one picture, which draws faster than axes for each."""
-    columns = max(TOP, *map(len, rows))
-    height, width, *colours = next(row.shape[1:] for row in rows if len(row))
+    height, width, *colours = next(row.shape[1:] for row in rows.values() if len(row))
     gap = max(1, height // 14)
     picture = np.full((len(rows) * (height + gap) - gap, columns * (width + gap) - gap, *colours), 255, np.uint8)
-    for i, row in enumerate(rows):
+    for i, row in enumerate(rows.values()):
         for j, image in enumerate(row):
             top, left = i * (height + gap), j * (width + gap)
             picture[top : top + height, left : left + width] = image
     cell = min(0.55, 9 / columns)
-    size = (cell * columns + 1.6, cell * len(rows) * (height + gap) / (width + gap) + 0.9)
+    size = (max(4.5, cell * columns + 1.6), cell * len(rows) * (height + gap) / (width + gap) + 0.9)
     figure = Figure(figsize=size, layout="constrained")
     axis = figure.subplots()
     axis.set_title(title)
     axis.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    axis.set_yticks([i * (height + gap) + height / 2 for i in range(len(rows))], names)
+    axis.set_yticks([i * (height + gap) + height / 2 for i in range(len(rows))], list(rows))
     axis.set(xticks=[], ylabel=y_label, xlabel=x_label)
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
@@ -379,15 +386,15 @@ def top_terms(x, labels, n_clusters, terms, title):
     Returns:
         matplotlib Figure.
     """
+    bests = [distinctive_terms(x, labels, cluster, terms) for cluster in range(n_clusters)]
     figure, axes = _grid(n_clusters, columns=3, width=8.5, height=2.1)
     figure.suptitle(title)
-    for cluster, axis in enumerate(axes):
-        best = distinctive_terms(x, labels, cluster, terms)
+    for cluster, (best, axis) in enumerate(zip(bests, axes, strict=True)):
         if not best:
             axis.set(xticks=[], yticks=[])
         axis.barh([_short(name, 20) for name, _ in best], [value for _, value in best], color=COLORS[0])
         axis.set_title(f"cluster {cluster} ({np.sum(labels == cluster):,})")
-        axis.invert_yaxis()
+        axis.set_ylim(max(map(len, bests)) - 0.5, -0.5)  # bars of one height in all panels
         axis.tick_params(axis="y", labelsize=8, length=0)
         axis.xaxis.set_major_locator(MaxNLocator(3))
     figure.supxlabel("mean in the cluster, less the mean of the others", fontsize=9)
@@ -473,12 +480,6 @@ def _short(name, length):
     return name if len(name) <= length else f"{name[: length - 1 - length // 3]}…{name[-(length // 3) :]}"
 
 
-def top_rows(labels, q, cluster, n=TOP):
-    """Rows of the cluster's samples, best score first, at most n of them."""
-    members = np.flatnonzero(labels == cluster)
-    return members[np.argsort(-q[members, cluster], kind="stable")[:n]]
-
-
 def distinctive_terms(x, labels, cluster, terms, n=TOP):
     """[(term, mean in the cluster less the mean of the others)] of the n highest above 0; [] for an empty cluster."""
     inside = labels == cluster
@@ -541,6 +542,11 @@ class Run:
     def title(self):
         return f"{self.method} on {Path(str(self.settings.get('data set', 'data'))).name}"
 
+    def ranked(self, cluster):
+        """Rows of the cluster's samples, the surest (highest q, nearest to the centre) first."""
+        members = np.flatnonzero(self.labels == cluster)
+        return members[np.argsort(-self.q[members, cluster], kind="stable")]
+
     def images(self, rows, x=None):
         """The rows of x, or of samples like them, as uint8 images."""
         return as_images(batches.rows(self.x, rows) if x is None else x, self.image_shape, *self.shades)
@@ -586,17 +592,8 @@ def load_run(model_file, x, y=None, image_shape=None, terms=None, names=None):
         raise InputError(f"There are {len(terms)} names of terms for {x.shape[1]} features: give one for each.")
     method = "IDEC" if any(layer.name == "decoder_0" for layer in model.layers) else "DEC"
     q, z, decode = _predict(model, x)
-    decoders = {method: decode} if decode else {}
-    start_q = start_z = None
-    for start_file in filter(Path.is_file, (folder / f"{method}_model_0.h5", folder / "ae_weights.h5")):
-        start = keras.models.load_model(start_file, compile=False)
-        if start.input_shape != model.input_shape:  # an earlier run's, on other data
-            continue
-        at_start, codes, decode = _predict(start, x)
-        start_q, start_z = at_start if start_q is None else start_q, codes if start_z is None else start_z
-        if decode:
-            decoders = {"autoencoder": decode, **decoders}
-            break
+    start_q, start_z, decode_start = _before(folder, method, x)
+    decoders = {"autoencoder": decode_start, method: decode}
     dataset = attributes.get("dataset")
     record = folder / "run.json"
     settings = json.loads(record.read_text(encoding="utf-8"))["settings"] if record.is_file() else {}
@@ -610,12 +607,26 @@ def load_run(model_file, x, y=None, image_shape=None, terms=None, names=None):
         z=z,
         start_q=start_q,
         start_z=start_z,
-        decoders=decoders,
+        decoders={name: decode for name, decode in decoders.items() if decode},
         image_shape=image_shape or IMAGE_SHAPES.get(dataset),
         terms=terms,
         names=names,
         settings=settings,
     )
+
+
+def _before(folder, method, x):
+    """What `_predict` gives of the model before the clustering; None for what the run's files do not say."""
+    q = z = None
+    for file in filter(Path.is_file, (folder / f"{method}_model_0.h5", folder / "ae_weights.h5")):
+        start = keras.models.load_model(file, compile=False)
+        if start.input_shape[1] != x.shape[1]:  # an earlier run's, on other data
+            continue
+        at_start, codes, decode = _predict(start, x)
+        q, z = at_start if q is None else q, codes if z is None else z
+        if decode:
+            return q, z, decode
+    return q, z, None
 
 
 def _predict(model, x):
@@ -697,8 +708,7 @@ def run_figures(run, views):
         made["confusion"] = "Classes and clusters", confusion(run.y, run.labels, f"{run.title}: classes and clusters")
     made["sizes"] = "Cluster sizes", cluster_sizes(run.labels, run.n_clusters, f"{run.title}: samples of each cluster")
     if run.image_shape is not None:
-        images = run.images(slice(None))
-        made["top_samples"] = "Top samples", top_samples(images, run.labels, run.q, f"{run.title}: surest samples")
+        made["top_samples"] = "Top samples", top_samples(best_of_each(run), f"{run.title}: surest samples")
         if run.decoders:
             made["reconstructions"] = "Reconstructions", reconstructions(one_each(run), f"{run.title}: reconstructions")
     if run.terms is not None:
@@ -745,6 +755,12 @@ def label_styles(run):
     return group_styles(run.y, {name: str(name) for name in classes}, matched)
 
 
+def best_of_each(run):
+    """The best samples of each cluster, and how many it has in its name: {name: images}, for `top_samples`."""
+    ranked = map(run.ranked, range(run.n_clusters))
+    return {f"{cluster}  ({len(rows):,})": run.images(rows[:TOP]) for cluster, rows in enumerate(ranked)}
+
+
 def one_each(run, most=20):
     """One sample of each cluster, and what each decoder makes of them: {name: images}, for `reconstructions`."""
     rng = np.random.default_rng(0)
@@ -766,7 +782,7 @@ def main(arguments=None):
     args = parser.parse_args(arguments)
     try:
         model_file = find_model(args.run)
-        x, y, about = _data(model_file, args.dataset)
+        x, y, about = training_data(model_file, args.dataset)
         known = shown(about) | ({"terms": _lines_of(args.terms)} if args.terms else {})
         draw(load_run(model_file, x, y, **known))
     except (InputError, OSError) as error:
@@ -774,8 +790,16 @@ def main(arguments=None):
         sys.exit(2)
 
 
-def _data(model_file, dataset=None):
-    """The samples that a model was trained on, scaled as they were, their labels, and what goes along."""
+def training_data(model_file, dataset=None):
+    """The samples that a model was trained on, scaled as they were, their labels or None, and `own_data.About` them.
+
+    Args:
+        model_file: a `.h5` file that DEC.py or IDEC.py saved.
+        dataset: the data set's name or file; None: as the model's file says.
+
+    Raises:
+        InputError: if the data are not there, or the file does not say what they are.
+    """
     attributes = read_attributes(model_file)
     dataset = dataset or attributes.get("dataset")
     if dataset is None:

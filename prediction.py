@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pandas as pd
 
+import clustering  # noqa: F401  registers the layer that a saved model names
 import own_data
 import scaling
 from batches import predict

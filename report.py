@@ -34,7 +34,7 @@ def write(path, run, drawn, views, label_styles, colors, markers):
     """
     loader = jinja2.FileSystemLoader(Path(__file__).resolve().parent)
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    gallery = [_ends(run, cluster) for cluster in range(run.n_clusters)]
+    gallery = [_ends(run.ranked(cluster)) for cluster in range(run.n_clusters)]
     shown = np.unique(np.concatenate([run.sample, *map(np.concatenate, gallery)]))
     thumbs = None if run.image_shape is None else _sprite(run.images(shown))
     page = environment.get_template("report_template.html").render(
@@ -43,7 +43,7 @@ def write(path, run, drawn, views, label_styles, colors, markers):
         scores=_scores(run),
         figures=[(caption, _uri("image/svg+xml", file.read_bytes())) for caption, file in drawn],
         clusters=[_cluster(run, cluster, shown, *rows) for cluster, rows in enumerate(gallery)],
-        n=len(run.x),
+        n=len(run.q),
         thumbs=thumbs,
         data=_scatter(run, views, shown)
         | {"label_styles": [] if label_styles is None else label_styles[run.sample].tolist()}
@@ -61,11 +61,9 @@ def _scores(run):
     return [(name, metrics.scores(run.y, labels)) for name, labels in (*start, (run.method, run.labels))]
 
 
-def _ends(run, cluster):
-    """Rows of the cluster's surest samples, and of its least sure that are not among them."""
-    members = np.flatnonzero(run.labels == cluster)
-    order = members[np.argsort(-run.q[members, cluster], kind="stable")]
-    return order[:GALLERY], order[GALLERY:][-GALLERY:]
+def _ends(ranked):
+    """Rows of a cluster's surest samples, and of its least sure that are not among them."""
+    return ranked[:GALLERY], ranked[GALLERY:][-GALLERY:]
 
 
 def _cluster(run, cluster, shown, surest, least):
@@ -107,8 +105,9 @@ def _scatter(run, views, shown):
 
 
 def _whole(points):
-    low, size = points.min(axis=0), max(float(np.ptp(points, axis=0).max()), 1e-12)
-    return np.round((points - low) / size * 10_000).astype(int).tolist()
+    low, high = points.min(axis=0), points.max(axis=0)
+    size = max(float((high - low).max()), 1e-12)
+    return np.round((points - (low + high) / 2) / size * 10_000 + 5_000).astype(int).tolist()
 
 
 def _outline(marker):

@@ -5,10 +5,14 @@ import io
 import json
 import re
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+import scipy.sparse
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
@@ -103,6 +107,13 @@ def test_the_command_line_reads_the_data_again(folder, monkeypatch):
     assert runs[1].terms[3] == "wörd3"
 
 
+def test_the_script_knows_the_layers_by_itself(folder, tmp_path):
+    np.save(tmp_path / "narrow.npy", np.ones((60, 5)))
+    command = [sys.executable, Path(figures.__file__), folder, "--dataset", tmp_path / "narrow.npy"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "The data have 5 features" in done.stderr  # told once the model is loaded
+
+
 def test_bad_input_ends_in_one_sentence(folder, tmp_path, capsys):
     model = figures.find_model(folder)
     np.savez(tmp_path / "narrow.npz", x=np.ones((60, 5)))
@@ -151,6 +162,14 @@ def made(k, n=300, dim=5):
     return figures.Run("DEC", None, x, y, q / q.sum(axis=1, keepdims=True), z, image_shape=(4, 6))
 
 
+def test_a_sparse_x_is_drawn(tmp_path):
+    run = made(3, n=60)
+    run.x, run.folder, run.terms = scipy.sparse.csr_matrix(run.x), tmp_path, [f"term {i}" for i in range(24)]
+    drawn = figures.draw(run)
+    assert {"top_terms", "top_samples"} < set(drawn)
+    assert "60 samples in 3 clusters" in (tmp_path / "report.html").read_text()
+
+
 def overlaps(figure, texts):
     """Pairs of texts of a drawn figure whose boxes overlap by more than a pixel, and the boxes."""
     boxes = [(t.get_text(), t.get_window_extent(figure.canvas.get_renderer())) for t in texts if t.get_text()]
@@ -195,7 +214,7 @@ def test_tick_labels_do_not_overlap(k):
     for figure in (
         figures.confusion(y, run.labels, "title"),
         figures.cluster_sizes(run.labels, k, "title"),
-        figures.top_samples(run.images(slice(None)), run.labels, run.q, "title"),
+        figures.top_samples(figures.best_of_each(run), "title"),
         figures.top_terms(run.x, run.labels, k, [f"a term with a long name {i}" for i in range(24)], "title"),
     ):
         FigureCanvasAgg(figure).draw()
@@ -207,11 +226,23 @@ def test_tick_labels_do_not_overlap(k):
         assert all(box.x0 >= -1 and box.x1 <= figure.bbox.x1 + 1 for _, box in boxes)
 
 
+def test_a_tag_stands_above_a_group_that_it_would_hide():
+    rng = np.random.default_rng(0)
+    points = np.concatenate([rng.normal(size=(200, 2)), rng.normal(scale=0.01, size=(50, 2)) + 3])
+    groups = np.repeat([0, 1], [200, 50])
+    _, styles = figures.group_styles(groups, {0: "large", 1: "small"})
+    (_, large), (_, small) = figures._tag_places(points, groups, styles)
+    assert (large == points[:200]).all(axis=1).any()
+    assert small[1] > points[200:, 1].max()
+    assert small[0] == pytest.approx(3, abs=0.01)
+
+
 def test_small_classes_are_merged_and_matched_ones_share_their_clusters_style():
     groups = np.repeat(np.arange(50), np.arange(50) + 1)
     merged, styles = figures.group_styles(groups, {i: f"c{i}" for i in range(50)})
     assert len(styles) == len(set(merged)) == figures.MAX_GROUPS
-    assert [style.name for style in styles.values()][-1].endswith("11 others")
+    drawn = [(style.tag, style.name) for style in styles.values()]
+    assert drawn == [(f"c{i}", f"c{i}") for i in range(11, 50)] + [("…", "11 others")]
     assert (merged != groups).sum() == sum(range(1, 12)) - 11
     run = made(3)
     run.y = np.array(["x", "y", "z"])[(run.labels + 1) % 3]  # cluster 2 is class x
@@ -221,13 +252,15 @@ def test_small_classes_are_merged_and_matched_ones_share_their_clusters_style():
 
 def test_top_samples_are_those_of_highest_score():
     q = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.7, 0.3], [0.95, 0.05]])
-    labels = q.argmax(axis=1)
-    assert list(figures.top_rows(labels, q, 0, n=3)) == [4, 0, 3]
-    assert list(figures.top_rows(labels, q, 1)) == [2]
-    images = np.arange(5, dtype=np.uint8)[:, None, None] * np.ones((1, 14, 14), np.uint8)
-    picture = figures.top_samples(images, labels, q, "t").axes[0].images[0].get_array()
-    assert [picture[0, 15 * j] for j in range(5)] == [4, 0, 3, 1, 255]  # white where there are no more
-    assert [picture[15, 15 * j] for j in range(2)] == [2, 255]
+    x = np.arange(5)[:, None] * np.ones((1, 14 * 14))
+    run = figures.Run("DEC", None, x, None, q, q, image_shape=(14, 14))
+    assert list(run.ranked(0)) == [4, 0, 3, 1]
+    assert list(run.ranked(1)) == [2]
+    figure = figures.top_samples(figures.best_of_each(run), "t")
+    picture = figure.axes[0].images[0].get_array()
+    assert [picture[0, 15 * j] for j in range(5)] == [255, 0, 191, 64, 255]  # white where there are no more
+    assert [picture[15, 15 * j] for j in range(2)] == [128, 255]
+    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == ["0  (4)", "1  (1)"]
 
 
 def test_confusion_counts_every_sample_on_the_matched_diagonal():
@@ -246,8 +279,8 @@ def test_terms_tell_a_cluster_from_the_rest():
     assert figures.distinctive_terms(x, labels, 2, ["a", "b", "c"]) == []
 
 
-@pytest.mark.parametrize("z", [np.zeros((5, 3), np.float32), np.arange(4, dtype=np.float32)[:, None]])
-def test_collapsed_and_one_number_codes_are_drawn(z):
+@pytest.mark.parametrize("z", [np.zeros((5, 3), np.float32), np.arange(4, dtype=np.float32)[:, None], np.eye(2)])
+def test_collapsed_one_number_and_very_few_codes_are_drawn(z):
     for points in (figures.pca(z)[0], figures.neighbours(z)[1]):
         assert points.shape == (len(z), 2)
         assert np.isfinite(points).all()
@@ -261,6 +294,10 @@ def test_logs_with_gaps_are_read(tmp_path):
     (tmp_path / "empty.csv").write_text("iter,loss\n")
     assert figures.read_log(tmp_path / "empty.csv") == figures.read_log(tmp_path / "none.csv") == {}
     assert [a.get_title() for a in figures.training_curves({"whole": log}, {}, "t").axes] == ["Pretraining"]
+    log = {name: np.array(values) for name, values in {"iter": [0, 30], "delta_label": [0, 0]}.items()}
+    (axis,) = figures.training_curves({}, log, "t").axes
+    for low, high in (axis.get_xlim(), axis.get_ylim()):
+        assert low == pytest.approx(-0.04 * high)  # there are no shares below 0, nor batches
 
 
 def test_the_same_run_gives_the_same_files(tmp_path):
@@ -290,6 +327,12 @@ def test_the_page_escapes_what_comes_from_outside_and_needs_no_network(page):
     assert not re.search(r"(?:src|href)=\"(?!data:)|url\((?!data:)|@import", text)
     data = json.loads(re.search(r"^const data = (.*);$", text, re.M)[1])
     assert data["names"][5] == f"{EVIL}5.png"
+
+
+def test_the_pages_points_fill_its_square_and_stay_in_the_middle():
+    points = report._whole(np.array([[-2.0, 1.0], [2.0, 1.0], [0.0, 2.0]]))
+    assert points == [[0, 3750], [10_000, 3750], [5_000, 6250]]
+    assert report._whole(np.ones((2, 2))) == [[5_000, 5_000]] * 2
 
 
 def test_the_pages_thumbnails_are_the_samples(page):
