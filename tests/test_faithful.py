@@ -31,7 +31,8 @@ def check_band(dataset, epochs, batches, folder, start, end, improved):
     """Runs DEC, and IDEC on its autoencoder, and checks (ACC, NMI) in % of start and end."""
     y = load_data(dataset)[1]
     dec = short_run(DEC, dataset, epochs, batches, folder / "dec")
-    idec = short_run(IDEC, dataset, epochs, batches, folder / "idec", "--ae_weights", str(folder / "dec" / "ae_weights"))
+    weights = str(folder / "dec" / "ae_weights.h5")
+    idec = short_run(IDEC, dataset, epochs, batches, folder / "idec", "--ae_weights", weights)
     np.testing.assert_array_equal(dec.result.start_labels, idec.result.start_labels)
     for labels, band in ((dec.result.start_labels, start), (dec.result.labels, end), (idec.result.labels, end)):
         found = scores(y, labels)
@@ -60,7 +61,8 @@ def test_a_seed_gives_the_same_bits_on_digits(method, tmp_path):
         np.testing.assert_array_equal(a, b)
     for name in ("pretrain_log.csv", f"{method.name.lower()}_log.csv", "labels.csv"):
         assert Path(tmp_path, "a", name).read_bytes() == Path(tmp_path, "b", name).read_bytes()
-    models = [keras.models.load_model(tmp_path / name / f"{method.name}_model_final.h5", compile=False) for name in "ab"]
+    files = (tmp_path / name / f"{method.name}_model_final.h5" for name in "ab")
+    models = [keras.models.load_model(file, compile=False) for file in files]
     for a, b in zip(*(model.get_weights() for model in models), strict=True):
         np.testing.assert_array_equal(a, b)
     other = short_run(method, "digits", 3, 80, tmp_path / "c", "--seed", "6")
