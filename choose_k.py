@@ -14,7 +14,6 @@ import io
 import json
 import logging
 import re
-import sys
 from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
@@ -30,7 +29,7 @@ import metrics
 from batches import checksum
 from clustering import kmeans_start, target_distribution
 from DEC import DEC
-from files import InputError, only_run, writable_folder, write_csv, write_text
+from files import InputError, only_run, told, writable_folder, write_csv, write_text
 from settings import in_numbers
 
 SAMPLE = 2000  # samples whose silhouettes are taken: they are compared pair by pair
@@ -52,14 +51,8 @@ def main(arguments=None):
     """Compares numbers of clusters from the command line; bad input ends in a sentence and exit code 2."""
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of the many models, one a k
     args = parse(arguments)
-    try:
+    with told("choose_k.py", "Stopped. The same command goes on."):
         run(args)
-    except (InputError, FloatingPointError, OSError) as error:
-        print(f"choose_k.py: error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("\nStopped. The same command goes on.", file=sys.stderr)
-        sys.exit(130)
 
 
 def parse(arguments=None):

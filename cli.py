@@ -4,7 +4,6 @@ import argparse
 import json
 import math
 import shlex
-import signal
 import sys
 from dataclasses import replace
 from datetime import datetime
@@ -30,6 +29,7 @@ from files import (
     load_weights,
     only_run,
     read_attributes,
+    told,
     whole_file,
     writable_folder,
     write_text,
@@ -61,18 +61,11 @@ START_NAMES = {"kmeans": "k-means", "gmm": "GMM"}
 
 def main(method, arguments=None):
     """Runs `method` (the class DEC or IDEC) from the command line; bad input ends in a sentence and exit code 2."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     arguments = sys.argv[1:] if arguments is None else arguments
     predicts = arguments[:1] == ["predict"]
     args = prediction.parse(method, arguments[1:]) if predicts else parse(method, arguments)
-    try:
+    with told(f"{method.name}.py", "Stopped." if predicts else "Stopped. The same command with --resume goes on."):
         prediction.run(args) if predicts else run(method, args)
-    except (InputError, FloatingPointError, OSError) as error:
-        print(f"{method.name}.py: error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("\nStopped." + ("" if predicts else " The same command with --resume goes on."), file=sys.stderr)
-        sys.exit(130)
 
 
 def parse(method, arguments=None):

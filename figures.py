@@ -13,7 +13,6 @@ import argparse
 import csv
 import json
 import math
-import sys
 import textwrap
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -36,7 +35,7 @@ import own_data
 import report
 import scaling
 from datasets import load
-from files import InputError, read_attributes, whole_file, writable_folder
+from files import InputError, read_attributes, told, whole_file, writable_folder
 from prediction import check_fits, load_model
 
 SAMPLE = 2000  # samples in the embedding's figures and in the report
@@ -780,14 +779,11 @@ def main(arguments=None):
     parser.add_argument("--dataset", help="the data set's name or file (default: as the model's file says)")
     parser.add_argument("--terms", help="text file of the features' names, one a line: draws each cluster's top terms")
     args = parser.parse_args(arguments)
-    try:
+    with told("figures.py"):
         model_file = find_model(args.run)
         x, y, about = training_data(model_file, args.dataset)
         known = shown(about) | ({"terms": _lines_of(args.terms)} if args.terms else {})
         draw(load_run(model_file, x, y, **known))
-    except (InputError, OSError) as error:
-        print(f"figures.py: error: {error}", file=sys.stderr)
-        sys.exit(2)
 
 
 def training_data(model_file, dataset=None):

@@ -9,6 +9,8 @@ import errno
 import json
 import logging
 import os
+import signal
+import sys
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +24,25 @@ TEMPORARY = ".writing-"  # what temporary names begin with
 
 class InputError(ValueError):
     """Bad input: the message says in one sentence what was wrong and what to do."""
+
+
+@contextmanager
+def told(program, when_stopped="Stopped."):
+    """Around a script's work: bad input ends it with a sentence and exit code 2; Ctrl-C and SIGTERM with 130.
+
+    Args:
+        program: its name, which its errors begin with.
+        when_stopped: what is said when it is stopped, such as how to go on.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except (InputError, FloatingPointError, OSError) as error:
+        print(f"{program}: error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print(f"\n{when_stopped}", file=sys.stderr)
+        sys.exit(130)
 
 
 def check_whole(name, value, at_least, at_most=None):

@@ -7,13 +7,12 @@ import csv
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from files import InputError, whole_file, write_csv, write_text
+from files import InputError, told, whole_file, write_csv, write_text
 from settings import DATASETS
 
 METHODS = ("k-means", "AE+k-means", "AE+GMM", "DEC", "IDEC")
@@ -321,7 +320,5 @@ def iterations_figure(folder, rows):
 
 if __name__ == "__main__":
     readme = ROOT / "README.md"
-    try:
+    with told("tables.py"):
         write_text(readme, with_tables(readme.read_text(encoding="utf-8"), tracked_results()))
-    except InputError as error:
-        sys.exit(f"tables.py: error: {error}")
