@@ -23,6 +23,7 @@ COLUMNS = (
     *("python", "tensorflow", "keras", "numpy", "scikit-learn"),
 )
 WHOLE = ("trial", "seed", "iterations", "peak_memory_mb")
+NEEDED = ("dataset", "method", "trial", "protocol", "seed", "acc", "nmi", "ari")
 FRACTIONS = ("acc", "nmi", "ari", "pretrain_seconds", "cluster_seconds")
 METHOD_COLORS = ("#8c8c8c", "#4c9f70", "#c9a227", "#3568a8", "#b5442e")  # k-means, AE+k-means, AE+GMM, DEC, IDEC
 
@@ -35,24 +36,33 @@ def read_rows(path):
     """
     if not path.exists():
         return []
-    with open(path, newline="") as file:
+    with open(path, newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise InputError(f"{path} has other columns than a results.csv: move it away.")
         try:
+            if tuple(reader.fieldnames or ()) != COLUMNS:
+                raise InputError(f"{path} has other columns than a results.csv: move it away.")
             return [_parsed(row) for row in reader]
-        except (TypeError, ValueError) as error:
+        except InputError:
+            raise
+        except (TypeError, ValueError, csv.Error) as error:
             raise InputError(f"{path} is damaged in line {reader.line_num} ({error}): mend or delete it.") from error
 
 
 def _parsed(row):
+    if row["method"] not in METHODS:
+        raise ValueError(f"there is no method {row['method']!r}")
+    if tuple(row) != COLUMNS or not all(row[name] for name in NEEDED):
+        raise ValueError(f"it must have {len(COLUMNS)} columns, {', '.join(NEEDED)} not empty")
     kinds = {name: int for name in WHOLE} | {name: float for name in FRACTIONS}
-    return {name: kinds.get(name, str)(value) if value else None for name, value in row.items()}
+    parsed = {name: kinds.get(name, str)(value) if value else None for name, value in row.items()}
+    if not all(np.isfinite(parsed[name] or 0) for name in FRACTIONS):
+        raise ValueError(f"{', '.join(FRACTIONS)} must be finite")
+    return parsed
 
 
 def write_rows(path, rows):
     """Writes results.csv anew, so that it is never there with half a row; sorted, so that one sweep has one order."""
-    with whole_file(path) as temporary, open(temporary, "w", newline="") as file:
+    with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerows(sorted(rows, key=row_order))
