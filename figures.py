@@ -36,7 +36,7 @@ import report
 import scaling
 from datasets import load
 from files import InputError, read_attributes, whole_file, writable_folder
-from prediction import check_fits, load_model
+from prediction import check_fits, load_model, load_network
 
 SAMPLE = 2000  # samples in the embedding's figures and in the report
 TOP = 10  # samples or terms of a cluster; the paper's figure has 10
@@ -589,7 +589,7 @@ def load_run(model_file, x, y=None, image_shape=None, terms=None, names=None):
     decoders = {method: decode} if decode else {}
     start_q = start_z = None
     for start_file in filter(Path.is_file, (folder / f"{method}_model_0.h5", folder / "ae_weights.h5")):
-        start = keras.models.load_model(start_file, compile=False)
+        start = load_network(start_file)
         if start.input_shape != model.input_shape:  # an earlier run's, on other data
             continue
         at_start, codes, decode = _predict(start, x)
