@@ -10,6 +10,7 @@ import io
 import math
 import os
 import struct
+import tarfile
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ import scipy.sparse
 from sklearn.datasets import fetch_rcv1, load_digits, load_svmlight_file
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 from sklearn.preprocessing import MinMaxScaler, normalize
+from tqdm import tqdm
 
 from batches import PREDICT_BATCH, ScaledRows, pieces
 from files import InputError, check_features, in_brief, open_h5, plain_array, told, whole_file
@@ -30,6 +32,7 @@ from own_data import READERS, About, arrays, is_own, npz, read
 
 DATA = Path(__file__).resolve().parent / "data"
 ON_DISK = (np.memmap, ScaledRows)
+PROTOCOLS = ("https://",)
 UNPACKED = 30  # times its size that a compressed file may unpack to
 ALIASES = {"reuters": "reuters10k", "reutersidf10k": "reuters10k"}
 
@@ -427,6 +430,7 @@ class Mirror:
     url: str
     files: dict[str, str]
     members: tuple[str, ...] = ()  # of the archive, to unpack
+    largest: int = 2**26  # bytes that a file can have
 
 
 @dataclass(frozen=True)
@@ -513,9 +517,38 @@ def _download(mirror, name, checksum, folder):
         known_hash=checksum,
         fname=name,
         path=folder,
-        downloader=pooch.HTTPDownloader(progressbar=True, timeout=30),
-        processor=pooch.Untar(members=list(mirror.members), extract_dir=".") if mirror.members else None,
+        downloader=partial(_fetch, largest=mirror.largest),
+        processor=partial(_unpack, mirror=mirror) if mirror.members else None,
     )
+
+
+def _fetch(url, path, _, largest):
+    """Over HTTPS, redirects too, and no further than `largest` bytes."""
+    with requests.Session() as session:
+        session.adapters.clear()
+        for prefix in PROTOCOLS:
+            session.mount(prefix, requests.adapters.HTTPAdapter())
+        with session.get(url, stream=True, timeout=30) as response, open(path, "wb") as file:
+            response.raise_for_status()
+            size = int(response.headers.get("content-length", 0))
+            with tqdm(total=size, unit="B", unit_scale=True, leave=False) as progress:
+                for chunk in response.iter_content(2**16):
+                    file.write(chunk)
+                    progress.update(len(chunk))
+                    if file.tell() > largest:
+                        raise ValueError(f"it sends more than the {largest} bytes that {url} can have")
+
+
+def _unpack(archive, *_, mirror):
+    """Members of a .tar beside it: files, none of them outside."""
+    with tarfile.open(archive) as tar:
+        try:
+            members = [tar.getmember(name) for name in mirror.members]
+            if sum(member.size for member in members) > mirror.largest:
+                raise ValueError(f"{archive} unpacks to more than {mirror.largest} bytes")
+            tar.extractall(Path(archive).parent, members, filter="data")
+        except (tarfile.TarError, KeyError) as error:
+            raise ValueError(f"{archive} is damaged ({in_brief(error)})") from error
 
 
 KERAS_CACHE = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "datasets"
@@ -631,6 +664,7 @@ DATASETS = {
                 "https://ai.stanford.edu/~acoates/stl10/",
                 {"stl10_binary.tar.gz": "md5:91f7769df0f17e558f3565bffb0c7dfb"},
                 members=tuple(f"stl10_binary/{name}" for name in STL_FILES),
+                largest=3 * 2**30,
             ),
         ),
         elsewhere=(DATA / "stl" / "stl10_binary",),
