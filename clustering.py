@@ -331,7 +331,9 @@ def cluster(dec, x, y=None, *, maxiter, batch_size, tol, update_interval, save_d
     epoch = batches_per_epoch(x, batch_size)
     update_interval = update_interval or epoch
 
-    centers, start_labels = STARTS[start](predict(dec.encoder, x), dec.n_clusters, dec.seed)
+    codes = predict(dec.encoder, x)
+    check_finite(codes, "a code")
+    centers, start_labels = STARTS[start](codes, dec.n_clusters, dec.seed)
     dec.model.get_layer("clustering").set_weights([centers])
 
     with open(save_dir / f"{dec.name.lower()}_log.csv" if save_dir else os.devnull, "w", newline="") as log_file:
