@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow lint lock clean
+.PHONY: demo test test-slow fuzz audit lint lock clean
 
 demo: .venv/ready  ## trains and scores DEC on scikit-learn's digits: a minute or two
 	$(BIN)/python DEC.py --dataset digits
@@ -12,6 +12,12 @@ test: .venv/ready
 
 test-slow: .venv/ready  ## minutes; real data where DEC_DATA_DIR has it
 	$(BIN)/python -m pytest -m slow
+
+fuzz: .venv/ready  ## half an hour: the table of tests/README.md
+	$(BIN)/python -m tests.fuzz --mutations 2000
+
+audit:  ## known vulnerabilities of what requirements.lock installs; needs uv and osv.dev
+	uvx pip-audit --requirement requirements.lock --disable-pip --require-hashes --vulnerability-service osv
 
 lint: .venv/ready
 	$(BIN)/ruff check .

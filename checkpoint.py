@@ -5,13 +5,12 @@ that does not belong together. Here one file has all, and is replaced whole.
 """
 
 import json
-import zipfile
 from time import perf_counter
 
 import keras
 import numpy as np
 
-from files import InputError, whole_file
+from files import DAMAGED, InputError, in_brief, whole_file
 
 PAUSE = 2.0  # seconds between two checkpoints, at the least
 SHARE = 0.02  # of the time that may go into writing them
@@ -102,9 +101,9 @@ class Checkpoint(keras.callbacks.Callback):
             state = json.loads(str(arrays.pop("state")))
             run, *state = (state[name] for name in STATE)
             values = [arrays.pop(str(i)) for i in range(sum(name.isdigit() for name in arrays))]
-        except (OSError, EOFError, ValueError, LookupError, TypeError, zipfile.BadZipFile) as error:
+        except DAMAGED as error:
             raise InputError(
-                f"{self.path} is no checkpoint, or it is damaged ({error}): delete it, and the run begins anew."
+                f"{self.path} is no checkpoint, or it is damaged ({in_brief(error)}): delete it, and the run begins anew."
             ) from error
         if differ := [name for name in self.run if run.get(name) != self.run[name]]:
             was = ", ".join(f"{name} {run.get(name)} (now {self.run[name]})" for name in differ)

@@ -29,7 +29,7 @@ import metrics
 from batches import checksum
 from clustering import kmeans_start, target_distribution
 from DEC import DEC
-from files import InputError, only_run, told, writable_folder, write_csv, write_text
+from files import InputError, errors_told, only_run, writable_folder, write_csv, write_text
 from settings import in_numbers
 
 SAMPLE = 2000  # samples whose silhouettes are taken: they are compared pair by pair
@@ -51,7 +51,7 @@ def main(arguments=None):
     """Compares numbers of clusters from the command line; bad input ends in a sentence and exit code 2."""
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of the many models, one a k
     args = parse(arguments)
-    with told("choose_k.py", "Stopped. The same command goes on."):
+    with errors_told("choose_k.py", "Stopped. The same command goes on."):
         run(args)
 
 

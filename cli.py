@@ -26,10 +26,10 @@ from files import (
     check_number,
     check_share,
     check_whole,
+    errors_told,
     load_weights,
     only_run,
     read_attributes,
-    told,
     whole_file,
     writable_folder,
     write_text,
@@ -64,7 +64,8 @@ def main(method, arguments=None):
     arguments = sys.argv[1:] if arguments is None else arguments
     predicts = arguments[:1] == ["predict"]
     args = prediction.parse(method, arguments[1:]) if predicts else parse(method, arguments)
-    with told(f"{method.name}.py", "Stopped." if predicts else "Stopped. The same command with --resume goes on."):
+    how_to_go_on = "" if predicts else " The same command with --resume goes on."
+    with errors_told(f"{method.name}.py", f"Stopped.{how_to_go_on}"):
         prediction.run(args) if predicts else run(method, args)
 
 

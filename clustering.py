@@ -367,7 +367,9 @@ def cluster(
     checkpoint = Checkpoint(save_dir and save_dir / f"{name}_checkpoint.npz", run, resume)
 
     if not checkpoint.epoch:
-        centers, labels = STARTS[start](predict(dec.encoder, x), dec.n_clusters, dec.seed)
+        codes = predict(dec.encoder, x)
+        check_finite(codes, "a code")
+        centers, labels = STARTS[start](codes, dec.n_clusters, dec.seed)
         dec.model.get_layer("clustering").set_weights([centers])
         checkpoint.arrays["start_labels"] = labels
     start_labels, log = checkpoint.arrays["start_labels"], checkpoint.kept.setdefault("log", [])

@@ -6,14 +6,17 @@ and only then downloaded to `data/<folder>`, with a checksum. Nothing is ever un
 
 import bz2
 import gzip
+import io
+import math
 import os
 import struct
+import tarfile
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pooch
 import requests
@@ -21,13 +24,16 @@ import scipy.sparse
 from sklearn.datasets import fetch_rcv1, load_digits, load_svmlight_file
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 from sklearn.preprocessing import MinMaxScaler, normalize
+from tqdm import tqdm
 
 from batches import PREDICT_BATCH, ScaledRows, pieces
-from files import InputError, whole_file
-from own_data import READERS, About, arrays, in_brief, is_own, npz, read, told
+from files import InputError, check_features, in_brief, open_h5, plain_array, told, whole_file
+from own_data import READERS, About, arrays, is_own, npz, read
 
 DATA = Path(__file__).resolve().parent / "data"
 ON_DISK = (np.memmap, ScaledRows)
+PROTOCOLS = ("https://",)
+UNPACKED = 30  # times its size that a compressed file may unpack to
 ALIASES = {"reuters": "reuters10k", "reutersidf10k": "reuters10k"}
 
 
@@ -99,8 +105,10 @@ def check_data(x, y=None):
         raise InputError(f"x has the type {x.dtype}: it must hold numbers.")
     if len(x.shape) < 2 or 0 in x.shape:
         raise InputError(f"x has shape {x.shape}: it must be (samples, features), neither of them 0.")
+    check_features(math.prod(x.shape[1:]))
     if scipy.sparse.issparse(x):
-        x = x.astype(np.float32, copy=False)
+        with np.errstate(over="ignore"):
+            x = x.astype(np.float32, copy=False)
     elif not isinstance(x, ON_DISK):
         with np.errstate(over="ignore"):
             x = np.ascontiguousarray(x.reshape(len(x), -1), dtype=np.float32)
@@ -122,12 +130,17 @@ def check_data(x, y=None):
 def _check_finite(x):
     """In pieces, since x may be larger than memory."""
     bad_rows, first = 0, None
-    for i, piece in enumerate(pieces(x)):
-        bad = ~np.isfinite(piece)
-        if bad.any():
-            row, column = np.argwhere(bad)[0]
-            bad_rows += bad.any(axis=1).sum()
-            first = first or (i * PREDICT_BATCH + row, column)
+    if scipy.sparse.issparse(x):
+        if (bad := np.flatnonzero(~np.isfinite(x.data))).size:
+            rows = np.searchsorted(x.indptr, bad, side="right") - 1
+            bad_rows, first = len(np.unique(rows)), (rows[0], x.indices[bad[0]])
+    else:
+        for i, piece in enumerate(pieces(x)):
+            bad = ~np.isfinite(piece)
+            if bad.any():
+                row, column = np.argwhere(bad)[0]
+                bad_rows += bad.any(axis=1).sum()
+                first = first or (i * PREDICT_BATCH + row, column)
     if first:
         raise InputError(
             f"x holds NaN, infinity or a value beyond float32 in {bad_rows} of {x.shape[0]} samples, first in "
@@ -144,13 +157,38 @@ def _with_whole_labels(x, y):
 
 def _rows(lines, delimiter=None):
     """np.loadtxt, which only warns where there are no rows."""
-    if not lines:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        rows = np.loadtxt(lines, delimiter=delimiter, ndmin=2, dtype=np.float32)
+    if not rows.size:
         raise ValueError("it has no rows")
-    return np.loadtxt(lines, delimiter=delimiter, ndmin=2, dtype=np.float32)
+    return rows
 
 
 def _open(path):
-    return {".gz": gzip.open, ".bz2": bz2.open}.get(path.suffix, open)(path, "rb")
+    unpack = {".gz": gzip.open, ".bz2": bz2.open}.get(path.suffix)
+    return open(path, "rb") if unpack is None else io.BufferedReader(_Unpacked(path, unpack))
+
+
+class _Unpacked(io.RawIOBase):
+    """A compressed file, until more comes out of it than of any real one."""
+
+    def __init__(self, path, unpack):
+        self.file, self.left = unpack(path, "rb"), 2**20 + UNPACKED * path.stat().st_size
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        size = self.file.readinto(buffer)
+        self.left -= size
+        if self.left < 0:
+            raise ValueError(f"it unpacks to more than {UNPACKED} times its size")
+        return size
+
+    def close(self):
+        self.file.close()
+        super().close()
 
 
 def _images_npz(paths):
@@ -186,19 +224,25 @@ def _usps_jf(paths):
     parts = []
     for path in paths:
         with _open(path) as file:
-            _, *rows, end = file.readlines() or [b"", b""]
-            if end.strip() != b"-1":
-                raise ValueError(f"{path.name} does not end with its terminator, -1")
-            parts.append(_rows(rows))
+            next(file, None)
+            parts.append(_rows(_until_terminator(file, path.name)))
     rows = np.concatenate(parts)
     return rows[:, 1:] / 2, rows[:, 0].astype(np.int64)
 
 
+def _until_terminator(file, name):
+    for line in file:
+        if line.strip() == b"-1" and not next(file, b""):
+            return
+        yield line
+    raise ValueError(f"{name} does not end with its terminator, -1")
+
+
 def _usps_h5(paths):
     """HDF5 groups train and test with data in [0, 1] and target."""
-    with h5py.File(paths[0], "r") as file:
+    with open_h5(paths[0]) as file:
         parts = [file["train"], file["test"]]
-        return np.concatenate([p["data"][:] for p in parts]), np.concatenate([p["target"][:] for p in parts])
+        return tuple(np.concatenate([plain_array(paths[0], p[name]) for p in parts]) for name in ("data", "target"))
 
 
 def _usps_libsvm(paths):
@@ -216,7 +260,7 @@ def _pendigits(paths):
     parts = []
     for path in paths:
         with _open(path) as file:
-            parts.append(_rows(file.readlines(), delimiter=","))
+            parts.append(_rows(file, delimiter=","))
     rows = np.concatenate(parts)
     return rows[:, :-1] / 100, rows[:, -1].astype(np.int64)
 
@@ -335,7 +379,7 @@ def _stl_binaries(paths):
 
 def _stl_npy(paths):
     """DEC-keras' own cache of the features, with the labels' binaries."""
-    x, y_train, y_test = arrays(paths[0]), *(np.fromfile(path, np.uint8) for path in paths[1:])
+    x, y_train, y_test = np.array(arrays(paths[0])), *(np.fromfile(path, np.uint8) for path in paths[1:])
     return x, np.concatenate([y_train, y_test]).astype(np.int64) - 1
 
 
@@ -386,6 +430,7 @@ class Mirror:
     url: str
     files: dict[str, str]
     members: tuple[str, ...] = ()  # of the archive, to unpack
+    largest: int = 2**26  # bytes that a file can have
 
 
 @dataclass(frozen=True)
@@ -472,9 +517,38 @@ def _download(mirror, name, checksum, folder):
         known_hash=checksum,
         fname=name,
         path=folder,
-        downloader=pooch.HTTPDownloader(progressbar=True, timeout=30),
-        processor=pooch.Untar(members=list(mirror.members), extract_dir=".") if mirror.members else None,
+        downloader=partial(_fetch, largest=mirror.largest),
+        processor=partial(_unpack, mirror=mirror) if mirror.members else None,
     )
+
+
+def _fetch(url, path, _, largest):
+    """Over HTTPS, redirects too, and no further than `largest` bytes."""
+    with requests.Session() as session:
+        session.adapters.clear()
+        for prefix in PROTOCOLS:
+            session.mount(prefix, requests.adapters.HTTPAdapter())
+        with session.get(url, stream=True, timeout=30) as response, open(path, "wb") as file:
+            response.raise_for_status()
+            size = int(response.headers.get("content-length", 0))
+            with tqdm(total=size, unit="B", unit_scale=True, leave=False) as progress:
+                for chunk in response.iter_content(2**16):
+                    file.write(chunk)
+                    progress.update(len(chunk))
+                    if file.tell() > largest:
+                        raise ValueError(f"it sends more than the {largest} bytes that {url} can have")
+
+
+def _unpack(archive, *_, mirror):
+    """Members of a .tar beside it: files, none of them outside."""
+    with tarfile.open(archive) as tar:
+        try:
+            members = [tar.getmember(name) for name in mirror.members]
+            if sum(member.size for member in members) > mirror.largest:
+                raise ValueError(f"{archive} unpacks to more than {mirror.largest} bytes")
+            tar.extractall(Path(archive).parent, members, filter="data")
+        except (tarfile.TarError, KeyError) as error:
+            raise ValueError(f"{archive} is damaged ({in_brief(error)})") from error
 
 
 KERAS_CACHE = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "datasets"
@@ -590,6 +664,7 @@ DATASETS = {
                 "https://ai.stanford.edu/~acoates/stl10/",
                 {"stl10_binary.tar.gz": "md5:91f7769df0f17e558f3565bffb0c7dfb"},
                 members=tuple(f"stl10_binary/{name}" for name in STL_FILES),
+                largest=3 * 2**30,
             ),
         ),
         elsewhere=(DATA / "stl" / "stl10_binary",),

@@ -35,8 +35,8 @@ import own_data
 import report
 import scaling
 from datasets import load
-from files import InputError, read_attributes, told, whole_file, writable_folder
-from prediction import check_fits, load_model
+from files import InputError, errors_told, read_attributes, whole_file, writable_folder
+from prediction import check_fits, load_model, load_network
 
 SAMPLE = 2000  # samples in the embedding's figures and in the report
 TOP = 10  # samples or terms of a cluster; the paper's figure has 10
@@ -618,7 +618,7 @@ def _before(folder, method, x):
     """What `_predict` gives of the model before the clustering; None for what the run's files do not say."""
     q = z = None
     for file in filter(Path.is_file, (folder / f"{method}_model_0.h5", folder / "ae_weights.h5")):
-        start = keras.models.load_model(file, compile=False)
+        start = load_network(file)
         if start.input_shape[1] != x.shape[1]:  # an earlier run's, on other data
             continue
         at_start, codes, decode = _predict(start, x)
@@ -779,7 +779,7 @@ def main(arguments=None):
     parser.add_argument("--dataset", help="the data set's name or file (default: as the model's file says)")
     parser.add_argument("--terms", help="text file of the features' names, one a line: draws each cluster's top terms")
     args = parser.parse_args(arguments)
-    with told("figures.py"):
+    with errors_told("figures.py"):
         model_file = find_model(args.run)
         x, y, about = training_data(model_file, args.dataset)
         known = shown(about) | ({"terms": _lines_of(args.terms)} if args.terms else {})

@@ -4,46 +4,30 @@ Nothing is ever unpickled.
 """
 
 import csv
+import io
+import math
 import re
-import struct
-import zipfile
-import zlib
+import warnings
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from tokenize import TokenError
 
 import h5py
 import numpy as np
 import pandas as pd
 import scipy.io
 import scipy.sparse
+from numpy.lib.format import read_array_header_1_0, read_array_header_2_0, read_magic
 from PIL import Image, ImageOps
 from sklearn.datasets import load_svmlight_file
 
-from files import InputError, check_whole, plain_array
+import mat5
+from files import InputError, check_expansion, check_features, check_whole, open_h5, plain_array, told
 
-DAMAGED = (
-    OSError,
-    EOFError,
-    ValueError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    MemoryError,
-    NotImplementedError,
-    SyntaxError,  # Pillow: a broken PNG
-    RuntimeError,  # zipfile: encrypted, or compressed in an unknown way
-    TokenError,  # NumPy: a header cut off
-    struct.error,
-    zlib.error,
-    zipfile.BadZipFile,
-    Image.DecompressionBombError,
-    scipy.io.matlab.MatReadError,
-)
 LARGE_FILE = 2**30  # bytes; a larger .npy stays on disk
 PAIRS = {"x": "y", "data": "label", "fea": "gnd"}  # arrays of samples and labels: ours, DEC-keras', D. Cai's .mat files
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "TIFF", "WEBP")  # Pillow would run Ghostscript for an EPS file
 IN_HDF5 = re.compile(r"(.+\.(?:h5|hdf5)):(/.+)", re.I)
 EMPTY = ("", "?", "na", "n/a", "#n/a", "nan", "null", "none")  # as pandas and UCI's files have it, in lower case
 SHOWN = 10  # columns or rows named in an error
@@ -148,39 +132,39 @@ def attributes(reading):
 
 
 def from_attributes(attributes, n_features=None):
-    """The Reading that a file's attributes tell of, for data that are to be like those; the default without any."""
+    """The Reading that a file's attributes tell of, for data that are to be like those; the default without any.
+
+    Raises:
+        InputError: if they tell of one that cannot be.
+    """
     features = attributes.get("features")
-    features = None if features is None else features.tolist()
-    return Reading(**attributes.get("reading", {}) | {"features": features, "n_features": n_features})
-
-
-def told(reader, paths):
-    """Calls `reader(paths)` and tells its failures in one sentence."""
+    features = None if features is None else np.asarray(features).astype(str).ravel().tolist()
+    known = attributes.get("reading", {})
     try:
-        with np.errstate(invalid="raise"):  # NaN cast to a label
-            return reader(paths)
-    except InputError:
-        raise
-    except DAMAGED as error:
-        names = ", ".join(str(path) for path in paths)
+        reading = Reading(**known | {"features": features, "n_features": n_features})
+        if reading.image_size is not None:
+            height, width = (check_whole("a side of images", side, at_least=1) for side in reading.image_size)
+            reading = replace(reading, image_size=(height, width))
+        return replace(reading, label_column=None if reading.label_column is None else str(reading.label_column))
+    except (TypeError, ValueError) as error:
         raise InputError(
-            f"Cannot read {names}: damaged, or not in its format ({in_brief(error)}); get it again."
+            f"The model's file says that its data were read by {known}, which is damaged ({error})."
         ) from error
-
-
-def in_brief(error):
-    return (str(error) or repr(error)).splitlines()[0]
 
 
 # Arrays
 
 
-def arrays(path, mmap_mode=None):
-    """np.load without unpickling."""
+def arrays(path):
+    """np.load without unpickling, of an .npz file or of an .npy file, which is mapped: so it must hold what it says."""
     try:
-        return np.load(path, allow_pickle=False, mmap_mode=mmap_mode)
+        with np.errstate(over="raise"):  # of a shape's product
+            held = np.load(path, allow_pickle=False, mmap_mode="r")
+        if isinstance(held, np.lib.npyio.NpzFile):
+            _check_members(path, held.zip)
+        return held
     except ValueError as error:
-        if "pickle" not in str(error):
+        if "pickle" not in str(error) and "Python objects" not in str(error):
             raise
         raise InputError(
             f"{path} is damaged or holds pickled Python objects, which can run code when they are read: save plain "
@@ -188,14 +172,43 @@ def arrays(path, mmap_mode=None):
         ) from error
 
 
+def _check_members(path, archive):
+    """Raises ValueError or InputError where an array is larger than what is there of it, before memory is taken."""
+    for member in archive.infolist():
+        if not member.filename.endswith(".npy"):
+            continue
+        with archive.open(member) as file:
+            header = {(1, 0): read_array_header_1_0, (2, 0): read_array_header_2_0}[read_magic(file)]
+            shape, _, dtype = header(file)
+        numbers = math.prod(shape)
+        if not dtype.hasobject and numbers * dtype.itemsize > member.file_size:
+            raise ValueError(f"{member.filename} announces shape {shape} and has {member.file_size} bytes")
+        check_expansion(path, numbers, member.file_size, member.compress_size)
+
+
 def npz(paths, how=None):
     """x and, if it is there, y (DEC-keras calls them data and label); or a matrix by scipy.sparse.save_npz."""
     how = how or Reading()
     with arrays(paths[0]) as held:
-        if {"format", "indptr"} <= set(held):
-            return scipy.sparse.load_npz(paths[0]), held.get(how.label_column or "y")
+        if {"format", "shape"} <= set(held):
+            return _sound(paths[0], scipy.sparse.load_npz(paths[0])), held.get(how.label_column or "y")
         x, y = _pick(paths[0], held, how)
         return held[x], None if y is None else held[y]
+
+
+def _sound(path, x):
+    """x, unless it is a sparse matrix larger than what is there, or with indices beyond its arrays.
+
+    SciPy would follow those out of its memory.
+    """
+    if scipy.sparse.issparse(x) and x.ndim == 2:
+        check_features(x.shape[1])
+        check_expansion(path, x.shape[0], 8 * x.shape[0], path.stat().st_size)
+    if hasattr(x, "indptr"):
+        if (np.diff(x.indptr) < 0).any():  # which `check_format` overlooks where the last of them is 0
+            raise ValueError("the matrix' rows overlap")
+        x.check_format()
+    return x
 
 
 def _pick(path, held, how, x=None):
@@ -214,7 +227,8 @@ def _pick(path, held, how, x=None):
 
 def _npy_file(path, how):
     """A large file is not read but mapped: it stays on disk."""
-    x = arrays(path, mmap_mode="r" if path.stat().st_size > LARGE_FILE else None)
+    x = arrays(path)
+    x = np.array(x) if isinstance(x, np.memmap) and path.stat().st_size <= LARGE_FILE else x
     return x, None, _about_array(x, how)
 
 
@@ -230,7 +244,7 @@ def _h5_file(path, how, inside=None):
 
 def _h5(path, how, inside=None):
     """The arrays of a group of an HDF5 file, the root by default."""
-    with h5py.File(path, "r") as file:
+    with open_h5(path) as file:
         parent, _, x = (inside or "/").rpartition("/")
         group = file.get(parent or "/")
         group = group if isinstance(group, h5py.Group) else {}
@@ -238,7 +252,7 @@ def _h5(path, how, inside=None):
         if x and x not in held:
             raise InputError(f"{path} has no array {inside}: {parent or '/'} holds {held}.")
         x, y = _pick(path, held, how, x or None)
-        return tuple(None if name is None else plain_array(group[name]) for name in (x, y))
+        return tuple(None if name is None else plain_array(path, group[name]) for name in (x, y))
 
 
 def _mat_file(path, how):
@@ -246,10 +260,16 @@ def _mat_file(path, how):
     if h5py.is_hdf5(path):
         x, y = (None if part is None else part.T for part in _h5(path, how))
     else:
-        held = [name for name, *_ in scipy.io.whosmat(path)]
-        x, y = _pick(path, held, how)
-        loaded = scipy.io.loadmat(path, variable_names=[x] if y is None else [x, y])
-        x, y = loaded[x], loaded.get(y)
+        data = path.read_bytes()
+        mat5.check(path, data)
+        kinds = {name: kind for name, _, kind in scipy.io.whosmat(io.BytesIO(data))}
+        x, y = _pick(path, kinds, how)
+        picked = [x] if y is None else [x, y]
+        for name in picked:
+            if kinds[name] in ("cell", "struct", "object", "function", "opaque", "unknown"):
+                raise InputError(f"{path}: {name} is of MATLAB's type {kinds[name]}: it must be an array of numbers.")
+        loaded = scipy.io.loadmat(io.BytesIO(data), variable_names=picked)
+        x, y = _sound(path, loaded[x]), loaded.get(y)
     if y is not None and y.ndim == 2 and 1 in y.shape:  # MATLAB has no vectors
         y = y.ravel()
     return x, y, _about_array(x, how)
@@ -257,6 +277,7 @@ def _mat_file(path, how):
 
 def _svmlight_file(path, how):
     x, y = load_svmlight_file(str(path), dtype=np.float32, zero_based=True)
+    check_features(x.shape[1])
     zero_based = bool(x[:, [0]].nnz) if how.zero_based is None else how.zero_based
     x = x if zero_based else x[:, 1:]
     if how.n_features and x.shape[1] < how.n_features:  # its last features are all 0
@@ -325,6 +346,11 @@ def _is_number(text):
 
 def _parquet_file(path, how):
     try:
+        import pyarrow.parquet
+
+        held = pyarrow.parquet.read_metadata(path)
+        numbers = held.num_rows * held.num_columns
+        check_expansion(path, numbers, 8 * numbers, path.stat().st_size)
         frame = pd.read_parquet(path, engine="pyarrow")
     except ImportError as error:
         raise InputError(f"{path} needs one package more: pip install pyarrow.") from error
@@ -437,7 +463,12 @@ def _images(folder, how):
 
 def _pixels(path, how):
     """An image as bytes of shape `(height, width)`, or `(height, width, 3)` in colour."""
-    with Image.open(path) as image:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # its error stays
+        image = Image.open(path, formats=FORMATS)
+    with image:
+        numbers = math.prod(image.size) * len(image.getbands())
+        check_expansion(path, numbers, numbers, path.stat().st_size)
         if image.mode.startswith("I;16"):  # 16 bits of grey, which Pillow would cut off at 255
             image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
         elif image.mode in ("I", "F"):

@@ -5,6 +5,7 @@ python DEC.py predict -h
 """
 
 import argparse
+from itertools import pairwise
 from pathlib import Path
 
 import keras
@@ -14,9 +15,27 @@ import pandas as pd
 import clustering  # noqa: F401  registers the layer that a saved model names
 import own_data
 import scaling
+from autoencoder import autoencoder
 from batches import predict
 from datasets import DATASETS, load
-from files import InputError, read_attributes, whole_file, writable_folder
+from DEC import DEC
+from files import (
+    KERAS_FILE,
+    InputError,
+    check_expansion,
+    described_layers,
+    load_weights,
+    open_h5,
+    read_attributes,
+    resolve_h5,
+    stored_weights,
+    told,
+    whole_file,
+    writable_folder,
+)
+from IDEC import IDEC
+
+NONE_OF_OURS = "{} has no layers encoder_0 and clustering: give a model saved by DEC or IDEC."
 
 
 def parse(method, arguments):
@@ -50,19 +69,48 @@ def run(args):
 
 
 def load_model(path):
-    """A Keras model that DEC or IDEC saved.
+    """A Keras model that DEC or IDEC saved; see `load_network`."""
+    model = load_network(path)
+    if "clustering" not in {layer.name for layer in model.layers}:
+        raise InputError(NONE_OF_OURS.format(path))
+    return model
+
+
+def load_network(path):
+    """A Keras model that DEC or IDEC saved, or the autoencoder of `ae_weights.h5`.
+
+    It is built anew and given the file's weights. Keras is not asked to make what the file says that it is, which can
+    be code (a Lambda layer), a path on this machine, or larger than the memory.
 
     Raises:
         InputError: if there is no such file, or it is none of theirs.
     """
-    read_attributes(path)  # tells what is no HDF5 file
-    try:
-        model = keras.models.load_model(path, compile=False)
-    except (OSError, ValueError, TypeError, LookupError) as error:
-        raise InputError(f"{path} is no Keras model saved whole, or it is damaged ({error}).") from error
-    if not {"clustering", "encoder_0"} <= {layer.name for layer in model.layers}:
-        raise InputError(f"{path} has no layers encoder_0 and clustering: give a model saved by DEC or IDEC.")
+    dims, parts, n_clusters, alpha = told(lambda paths: _layout(paths[0]), [resolve_h5(path)], KERAS_FILE)
+    if n_clusters is None:
+        model = autoencoder(dims)[0 if "decoder_0" in parts else 1]
+    else:
+        model = (IDEC if "decoder_0" in parts else DEC)(dims, n_clusters, alpha).model
+    load_weights(model, path)
     return model
+
+
+def _layout(path):
+    """(dims, names of layers, n_clusters or None, alpha) of the model in a file."""
+    with open_h5(path) as file:
+        stored = stored_weights(file)
+        kernels = [stored[f"encoder_{i}"][0] for i in range(len(stored)) if f"encoder_{i}" in stored]
+        if not kernels:
+            raise InputError(NONE_OF_OURS.format(path))
+        for kernel in kernels:
+            check_expansion(path, kernel.size, kernel.nbytes, kernel.id.get_storage_size())
+        dims = [kernels[0].shape[0], *(kernel.shape[1] for kernel in kernels)]
+        if [kernel.shape for kernel in kernels] != list(pairwise(dims)):
+            raise ValueError("its layers do not fit together")
+        if "clustering" not in stored:
+            return dims, stored, None, None
+        configs = (layer["config"] for layer in described_layers(file))
+        alpha = next((config.get("alpha", 1.0) for config in configs if config["name"] == "clustering"), 1.0)
+        return dims, stored, stored["clustering"][0].shape[0], alpha
 
 
 def check_fits(model, path, x):

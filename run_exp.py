@@ -21,7 +21,7 @@ from pathlib import Path
 import joblib
 
 from datasets import ALIASES, DATASETS, MissingData, load_data
-from files import InputError, check_whole, only_run, told, writable_folder, write_text
+from files import InputError, check_whole, errors_told, only_run, writable_folder, write_text
 from settings import MAX_SEED, MAXITER, PROTOCOLS
 from tables import METHODS, read_rows, write_report, write_rows
 
@@ -31,7 +31,7 @@ SEEDS_DATASETS = ("usps", "reuters10k", "stl", "mnist", "fmnist")  # DEC-keras' 
 
 def main(arguments=None):
     """Runs the sweep; exit code 0, 1 if a trial failed, or 2 with a sentence for bad input."""
-    with told("run_exp.py", "Stopped. The same command goes on."):
+    with errors_told("run_exp.py", "Stopped. The same command goes on."):
         failed = sweep(parse(arguments))
     sys.exit(1 if failed else 0)
 

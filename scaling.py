@@ -101,8 +101,15 @@ def from_attributes(attributes, path):
     if scale is None:
         return None
     if scale in ("minmax", "standard", "l2"):
-        return Scaler(scale, attributes.get("scale_factor", 1.0), attributes.get("scale_shift"))
+        arrays = [attributes.get("scale_factor", 1.0), attributes.get("scale_shift")]
+        if not all(array is None or (np.ndim(array) < 2 and _is_finite(array)) for array in arrays):
+            raise InputError(f"The scale in {path} is damaged: it holds something else than numbers.")
+        return Scaler(scale, *arrays)
     return Scaler(factor=check_number(f"the scale in {path}", scale, above=0))
+
+
+def _is_finite(array):
+    return np.asarray(array).dtype.kind == "f" and bool(np.isfinite(array).all())
 
 
 def check_scale(text):

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from files import InputError, told, whole_file, write_csv, write_text
+from files import InputError, errors_told, whole_file, write_csv, write_text
 from settings import DATASETS
 
 METHODS = ("k-means", "AE+k-means", "AE+GMM", "DEC", "IDEC")
@@ -22,6 +22,7 @@ COLUMNS = (
     *("python", "tensorflow", "keras", "numpy", "scikit-learn"),
 )
 WHOLE = ("trial", "seed", "iterations", "peak_memory_mb")
+NEEDED = ("dataset", "method", "trial", "protocol", "seed", "acc", "nmi", "ari")
 FRACTIONS = ("acc", "nmi", "ari", "pretrain_seconds", "cluster_seconds")
 METHOD_COLORS = ("#8c8c8c", "#4c9f70", "#c9a227", "#3568a8", "#b5442e")  # k-means, AE+k-means, AE+GMM, DEC, IDEC
 
@@ -34,19 +35,28 @@ def read_rows(path):
     """
     if not path.exists():
         return []
-    with open(path, newline="") as file:
+    with open(path, newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise InputError(f"{path} has other columns than a results.csv: move it away.")
         try:
+            if tuple(reader.fieldnames or ()) != COLUMNS:
+                raise InputError(f"{path} has other columns than a results.csv: move it away.")
             return [_parsed(row) for row in reader]
-        except (TypeError, ValueError) as error:
+        except InputError:
+            raise
+        except (TypeError, ValueError, csv.Error) as error:
             raise InputError(f"{path} is damaged in line {reader.line_num} ({error}): mend or delete it.") from error
 
 
 def _parsed(row):
+    if row["method"] not in METHODS:
+        raise ValueError(f"there is no method {row['method']!r}")
+    if tuple(row) != COLUMNS or not all(row[name] for name in NEEDED):
+        raise ValueError(f"it must have {len(COLUMNS)} columns, {', '.join(NEEDED)} not empty")
     kinds = {name: int for name in WHOLE} | {name: float for name in FRACTIONS}
-    return {name: kinds.get(name, str)(value) if value else None for name, value in row.items()}
+    parsed = {name: kinds.get(name, str)(value) if value else None for name, value in row.items()}
+    if not all(np.isfinite(parsed[name] or 0) for name in FRACTIONS):
+        raise ValueError(f"{', '.join(FRACTIONS)} must be finite")
+    return parsed
 
 
 def write_rows(path, rows):
@@ -320,5 +330,5 @@ def iterations_figure(folder, rows):
 
 if __name__ == "__main__":
     readme = ROOT / "README.md"
-    with told("tables.py"):
+    with errors_told("tables.py"):
         write_text(readme, with_tables(readme.read_text(encoding="utf-8"), tracked_results()))

@@ -16,9 +16,9 @@ import tarfile
 import threading
 import time
 import zipfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
-from functools import partial
+from functools import partial, partialmethod
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -52,6 +52,7 @@ def machine(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(folders.home))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(datasets, "DATA", folders.data)
+    monkeypatch.setattr(datasets, "PROTOCOLS", ("https://", "http://127.0.0.1"))
     monkeypatch.setattr(datasets, "fetch_rcv1", offline)
     for name, row in ROWS.items():
         monkeypatch.setitem(datasets.DATASETS, name, replace(row, mirrors=(), elsewhere=()))
@@ -920,7 +921,7 @@ def server(tmp_path):
         thread = threading.Thread(target=http_server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         url = f"http://127.0.0.1:{http_server.server_port}/"
-        yield SimpleNamespace(url=url, folder=folder, requests=requests)
+        yield SimpleNamespace(url=url, folder=folder, requests=requests, handler=Handler)
         http_server.shutdown()
         thread.join()
 
@@ -976,6 +977,59 @@ def test_the_first_mirror_that_works_serves(server, closed_url, change):
     assert server.requests == ["/first/mnist.npz", "/second/mnist.npz"]
 
 
+def test_a_download_larger_than_it_can_be_is_cut_off(server, machine, change):
+    write_mnist_npz(server.folder)
+    size = (server.folder / "mnist.npz").stat().st_size
+    mirror = datasets.Mirror(server.url, checksums(server.folder), largest=size - 1)
+    change("mnist", mirrors=(mirror,))
+    with refused(f"more than the {size - 1} bytes", f"{server.url}mnist.npz"):
+        load_data("mnist")
+    assert not list((machine.data / "mnist").iterdir())
+    change("mnist", mirrors=(replace(mirror, largest=size),))
+    load_data("mnist")
+
+
+def test_an_endless_download_is_cut_off(machine, change):
+    class Endless(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            with suppress(OSError):
+                while True:
+                    self.wfile.write(bytes(2**20))
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endless) as http_server:
+        threading.Thread(target=http_server.serve_forever, args=(0.02,), daemon=True).start()
+        url = f"http://127.0.0.1:{http_server.server_port}/"
+        change("mnist", mirrors=(datasets.Mirror(url, {"mnist.npz": "md5:" + 32 * "0"}),))
+        with refused("more than the 67108864 bytes"):
+            load_data("mnist")
+        http_server.shutdown()
+    assert not list((machine.data / "mnist").iterdir())
+
+
+@pytest.mark.parametrize("redirected", [False, True])
+def test_only_https_is_downloaded_over(redirected, server, change, monkeypatch):
+    write_mnist_npz(server.folder)
+    url = server.url
+    if redirected:  # from a server that may be asked to one that may not
+        url = server.url.replace("127.0.0.1", "localhost")
+        monkeypatch.setattr(server.handler, "do_GET", partialmethod(redirect, f"{server.url}mnist.npz"))
+    monkeypatch.setattr(datasets, "PROTOCOLS", ("https://", "http://localhost") if redirected else ("https://",))
+    change("mnist", mirrors=(datasets.Mirror(url, checksums(server.folder)),))
+    with refused("No connection adapters", "http://127.0.0.1"):
+        load_data("mnist")
+
+
+def redirect(handler, url):
+    handler.send_response(302)
+    handler.send_header("Location", url)
+    handler.end_headers()
+
+
 def test_a_page_that_is_gone_is_told(server, change):
     change("mnist", mirrors=(datasets.Mirror(server.url, {"mnist.npz": "md5:" + 32 * "0"}),))
     with refused("404", server.url):
@@ -1017,6 +1071,50 @@ def test_an_archive_is_downloaded_and_its_members_unpacked(server, machine, chan
     assert sorted(path.name for path in unpacked.iterdir()) == ["pendigits.tes", "pendigits.tra"]
     same(load_data("pendigits"), arrays)
     assert server.requests == ["/archive.tar.gz"]
+
+
+def member(name, size=3, **more):
+    info = tarfile.TarInfo(name)
+    info.size = size
+    for attribute, value in more.items():
+        setattr(info, attribute, value)
+    return info
+
+
+@pytest.mark.parametrize(
+    ("info", "reason"),
+    [
+        (member("../outside"), "outside the destination"),
+        (member("uci/../../../outside"), "outside the destination"),
+        (member("link", 0, type=tarfile.SYMTYPE, linkname="/etc/passwd"), "absolute path"),
+        (member("link", 0, type=tarfile.SYMTYPE, linkname="../../outside"), "outside the destination"),
+        (member("device", 0, type=tarfile.CHRTYPE), "special file"),
+        (member("large", 100_000), "unpacks to more than 50000 bytes"),
+        (None, "not found"),
+    ],
+)
+def test_an_archive_reaches_no_path_outside(info, reason, server, machine, change, tmp_path):
+    """Even a member that we ask for by name."""
+    with tarfile.open(server.folder / "archive.tar.gz", "w:gz") as archive:
+        if info is not None:
+            archive.addfile(info, io.BytesIO(bytes(info.size)))
+    mirror = datasets.Mirror(server.url, checksums(server.folder), (info.name if info else "nothing",), largest=50_000)
+    change("pendigits", mirrors=(mirror,))
+    with refused("archive.tar.gz", reason):
+        load_data("pendigits")
+    assert not list(tmp_path.rglob("outside"))
+    assert not (machine.data / "pendigits" / "link").is_symlink()
+
+
+def test_an_absolute_path_in_an_archive_is_taken_below_the_folder(server, machine, change, tmp_path):
+    name = str(tmp_path / "outside")
+    with tarfile.open(server.folder / "archive.tar.gz", "w:gz") as archive:
+        archive.addfile(member(name), io.BytesIO(b"abc"))
+    change("pendigits", mirrors=(datasets.Mirror(server.url, checksums(server.folder), (name,)),))
+    with refused("pendigits.tra"):
+        load_data("pendigits")
+    assert not (tmp_path / "outside").exists()
+    assert (machine.data / "pendigits" / name.lstrip("/")).read_bytes() == b"abc"
 
 
 def test_stls_archive_gives_its_four_binaries(server, machine, change, tmp_path):

@@ -59,6 +59,7 @@ FORMATS = {  # file: (writes it, how it is read, whether it has labels)
     "v5.mat": (lambda path: scipy.io.savemat(path, {"fea": X, "gnd": Y[:, None], "note": "text"}), {}, True),
     "sparse.mat": (lambda path: scipy.io.savemat(path, {"X": scipy.sparse.csc_matrix(X)}), {}, False),
     "v73.mat": (hdf5({"X": X.T, "Y": Y[None].astype(float)}), {}, True),
+    "coo.npz": (lambda path: scipy.sparse.save_npz(path, scipy.sparse.coo_matrix(X)), {}, False),
     "sparse.npz": (lambda path: scipy.sparse.save_npz(path, scipy.sparse.csr_matrix(X)), {}, False),
     "one.svmlight": (lambda path: dump_svmlight_file(X, Y, str(path), zero_based=False), {}, True),
     "zero.libsvm": (lambda path: dump_svmlight_file(X, Y, str(path), zero_based=True), {}, True),
@@ -181,7 +182,12 @@ BAD_FILES = {  # what: (file, writes it, how it is read, what the message says)
     "array not there": ("x.h5:/g/z", hdf5({"g/x": X}), {}, "has no array /g/z: /g holds ['x']"),
     "group not there": ("x.h5:/q/z", hdf5({"g/x": X}), {}, "has no array /q/z"),
     "label array": ("x.npz", lambda path: np.savez(path, x=X), {"label_column": "y"}, "no array 'y'"),
-    "mat cell": ("x.mat", lambda path: scipy.io.savemat(path, {"x": np.array([[{}], [1]], object)}), {}, "type object"),
+    "mat cell": (
+        "x.mat",
+        lambda path: scipy.io.savemat(path, {"x": np.array([[{}], [1]], object)}),
+        {},
+        "MATLAB's type cell",
+    ),
     "compound": ("x.h5", hdf5({"x": np.zeros(3, [("a", "f4")])}), {}, "must hold numbers"),
 }
 

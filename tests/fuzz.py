@@ -1,0 +1,669 @@
+"""Feeds every reader damaged files: each must end in an InputError or a correct read, within 5 s and 1 GB.
+
+python -m tests.fuzz --mutations 2000            (prints the table of tests/README.md)
+python -m tests.fuzz --mutations 2000 idx csv    (of these readers; -h lists them)
+
+A mutation cuts, flips, overwrites, lengthens or replaces a small valid file, or one of the bombs that its format knows.
+The seed, the reader's name and the mutation's number make it again; the folder of a fault is named.
+"""
+
+import argparse
+import bz2
+import contextlib
+import gzip
+import io
+import json
+import logging
+import random
+import re
+import resource
+import shutil
+import signal
+import struct
+import sys
+import tempfile
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import scipy.io
+import scipy.sparse
+from PIL import Image
+
+import datasets
+import own_data
+import prediction
+import scaling
+import tables
+from DEC import DEC
+from files import InputError, load_weights, read_attributes, save_model
+from tests import test_datasets as written
+
+SECONDS, MEMORY = 5, 2**30
+SEED = 0
+X = np.round(np.random.default_rng(0).random((12, 6)), 3)
+Y = np.arange(12) % 3
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What is fuzzed.
+
+    Attributes:
+        write: writes valid files into a folder; the files are mutated one at a time.
+        read: reads the file of that name there, or all, and raises AssertionError where what it gets is not what it
+            promises.
+        bombs: {name of a file: functions that write one of the same name that is a trap}.
+    """
+
+    write: Callable
+    read: Callable
+    bombs: dict = field(default_factory=dict)
+
+
+# What a correct read is.
+
+
+def check_samples(x, y):
+    """What `load_data` promises."""
+    assert x.ndim == 2
+    assert min(x.shape) > 0
+    assert x.dtype == np.float32
+    assert scipy.sparse.issparse(x) or isinstance(x, np.ndarray)
+    if scipy.sparse.issparse(x):
+        x.check_format()
+        assert np.isfinite(x.data).all()
+    else:
+        assert np.isfinite(x).all()
+    assert y is None or (y.shape == (x.shape[0],) and not (y.dtype.kind == "f" and np.isnan(y).any()))
+
+
+def own(folder, file, **how):
+    """Reads a file of one's own."""
+    check_samples(*datasets.load_data(str(folder / file), own_data.Reading(**how)))
+
+
+def named(name, **changes):
+    """Reads a data set's own files, which alone are looked for."""
+
+    def read(folder, _):
+        for kept in folder.glob("*.npz"):
+            kept.unlink() if name == "reuters10k" else None  # what was prepared of the last one
+        row = replace(datasets.DATASETS[name], mirrors=(), elsewhere=(), fallback=None, **changes)
+        with _patched(datasets.Dataset, "folders", lambda _: [folder]):
+            x, y = row.load()
+        check_samples(*datasets.check_data(x, y))
+
+    return read
+
+
+@contextlib.contextmanager
+def _patched(owner, name, value):
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
+
+
+def images_as_features(images, folder):
+    """In place of VGG16, which takes seconds and reads no file that is fuzzed."""
+    return images.reshape(len(images), -1)[:, :4096].astype(np.float32)
+
+
+def read_stl(folder, file):
+    with _patched(datasets, "vgg16_features", images_as_features):
+        (folder / "stl_features.npz").unlink(missing_ok=True)
+        named("stl")(folder, file)
+
+
+def read_weights(folder, file):
+    load_weights(model := small_dec().autoencoder, folder / file)
+    assert all(np.isfinite(array).all() for array in model.get_weights())
+
+
+def read_known(folder, file):
+    """What a model's file says of its data."""
+    attributes = read_attributes(folder / file)
+    assert isinstance(attributes, dict)
+    own_data.from_attributes(attributes, n_features=6)
+    scaler = scaling.from_attributes(attributes, folder / file)
+    if scaler is not None:
+        assert np.isfinite(scaler.transform(X.astype(np.float32))).all()
+
+
+def read_model(folder, file):
+    model = prediction.load_model(folder / file)
+    assert {"encoder_0", "clustering"} <= {layer.name for layer in model.layers}
+    assert all(np.isfinite(array).all() for array in model.get_weights())
+
+
+def read_results(folder, file):
+    for row in tables.read_rows(folder / file):
+        assert tuple(row) == tables.COLUMNS
+        assert row["method"] in tables.METHODS
+        assert all(row[name] is None or isinstance(row[name], int) for name in tables.WHOLE)
+        assert all(row[name] is None or np.isfinite(row[name]) for name in tables.FRACTIONS)
+
+
+# Valid files.
+
+
+@cache
+def small_dec():
+    dec = DEC([6, 4, 2], 3)
+    features = {"features": np.array([f"f{i}" for i in range(6)])}
+    dec.attributes = {"dataset": "mine.csv", "reading": {"image_size": [2, 3], "label_column": "kind"}} | features
+    dec.attributes |= {"scale": "minmax", "scale_factor": np.ones(6), "scale_shift": np.zeros(6)}
+    return dec
+
+
+def write_weights(folder):
+    dec = small_dec()
+    save_model(dec.model, folder / "weights.h5", dec.attributes)
+
+
+def write_autoencoder(folder):
+    dec = small_dec()
+    save_model(dec.autoencoder, folder / "weights.h5", dec.attributes)
+
+
+def write_h5(path, **options):
+    with h5py.File(path, "w") as file:
+        file.create_dataset("x", data=X, **options)
+        file.create_dataset("y", data=Y)
+
+
+def write_mats(folder):
+    matrix = scipy.sparse.csc_matrix(X * (X > 0.5))
+    scipy.io.savemat(folder / "plain.mat", {"fea": X, "gnd": Y[:, None], "note": "text"})
+    scipy.io.savemat(folder / "packed.mat", {"x": X, "y": Y, "f": {"a": 1}}, do_compression=True)
+    scipy.io.savemat(folder / "sparse.mat", {"x": matrix})
+
+
+def write_sparse(folder):
+    for form in ("csr", "csc", "coo", "bsr", "dia"):
+        matrix = scipy.sparse.csr_matrix(X * (X > 0.5)).asformat(form)
+        scipy.sparse.save_npz(folder / f"{form}.npz", matrix, compressed=form != "csr")
+
+
+def write_svmlight(folder):
+    from sklearn.datasets import dump_svmlight_file
+
+    dump_svmlight_file(X, Y, str(folder / "x.svmlight"), zero_based=False)
+
+
+def write_images(folder):
+    pixels = (np.random.default_rng(0).random((7, 5, 4, 3)) * 255).astype(np.uint8)
+    for suffix, image in zip(("png", "jpg", "bmp", "gif", "tif", "webp", "jpeg"), pixels, strict=True):
+        Image.fromarray(image).save(folder / f"image.{suffix}")
+
+
+def write_results(folder):
+    values = {"trial": 1, "seed": 3, "iterations": 7, "peak_memory_mb": 500, "stop_reason": "tol", "python": "3.12"}
+    row = dict.fromkeys(tables.COLUMNS, "1.0") | values | {"dataset": "mnist", "protocol": "paper"}
+    row |= dict.fromkeys(tables.FRACTIONS, 0.5)
+    tables.write_rows(folder / "results.csv", [row | {"method": method} for method in tables.METHODS])
+
+
+# Traps: files that are small and valid but for what they announce or unpack to.
+
+
+def npy(shape, data=b"", dtype="<f8"):
+    header = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}".encode() + b"\n"
+    return b"\x93NUMPY\2\0" + struct.pack("<I", len(header)) + header + data
+
+
+def zipped(members):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+def zeros(size):
+    return bytes(size)
+
+
+def huge_in_npz():
+    return zipped({"x.npy": npy((10**9, 100))})
+
+
+def bomb_npz():
+    return zipped({"x.npy": npy((10**8,), zeros(10**8), "|u1")})
+
+
+def wide_csr():
+    """Ten rows of 10^12 features."""
+    arrays = {"indices": np.array([5]), "indptr": np.array([0] + [1] * 10), "data": np.ones(1)}
+    arrays |= {"format": np.array(b"csr"), "shape": np.array([10, 10**12])}
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+def unallocated_h5():
+    file = io.BytesIO()
+    with h5py.File(file, "w") as held:
+        held.create_dataset("x", (10**6, 10**5), "f4", chunks=(1000, 1000))
+    return file.getvalue()
+
+
+def packed_h5():
+    file = io.BytesIO()
+    with h5py.File(file, "w") as held:
+        held.create_dataset("x", data=np.zeros((2**14, 2**13), np.uint8), chunks=(2**12, 2**12), compression=9)
+    return file.getvalue()
+
+
+def virtual_h5():
+    file = io.BytesIO()
+    with h5py.File(file, "w") as held:
+        layout = h5py.VirtualLayout((10**5, 10**5), "f4")
+        layout[0] = h5py.VirtualSource("other.h5", "x", (10**5,))
+        held.create_virtual_dataset("x", layout)
+    return file.getvalue()
+
+
+def mat_of(rows, data, announced=None):
+    """A compressed MATLAB 5 matrix x of bytes with one column."""
+    element = struct.pack("<IIII", 6, 8, 9, 0) + struct.pack("<IIii", 5, 8, rows, 1)
+    element += struct.pack("<HH4s", 1, 1, b"x") + struct.pack("<II", 2, announced or len(data)) + data
+    element = zlib.compress(struct.pack("<II", 14, len(element)) + element, 6)
+    return (
+        b"MATLAB 5.0 MAT-file".ljust(124)
+        + struct.pack("<H2s", 0x100, b"IM")
+        + struct.pack("<II", 15, len(element))
+        + element
+    )
+
+
+def long_parquet():
+    file = io.BytesIO()
+    pd.DataFrame({"a": np.zeros(7 * 10**7, bool)}).to_parquet(file)
+    return file.getvalue()
+
+
+def wide_png():
+    """A grey image of 13,000 x 13,000 pixels, under Pillow's own limit."""
+    file = io.BytesIO()
+    Image.new("1", (13_000, 13_000)).save(file, "PNG")
+    return file.getvalue()
+
+
+def encapsulated_postscript():
+    return b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 5\n%%EndComments\n(made) (w) file closefile\nshowpage\n"
+
+
+def weights_of_units(units):
+    """A model's file whose layer announces that many units, with nothing stored."""
+
+    def write():
+        with tempfile.TemporaryDirectory() as folder:
+            write_weights(Path(folder))
+            path = Path(folder, "weights.h5")
+            with h5py.File(path, "a") as file:
+                group = file["model_weights/encoder_0"]
+                names = list(group.attrs["weight_names"])
+                for name, shape in zip(names, ((6, units), (units,)), strict=True):
+                    del group[name]
+                    group.create_dataset(name, shape, "f4")
+                config = json.loads(file.attrs["model_config"])
+                config["config"]["layers"][1]["config"]["units"] = units
+                file.attrs["model_config"] = json.dumps(config)
+            return path.read_bytes()
+
+    return write
+
+
+IDX_BOMBS = [lambda: struct.pack(">HBB3I", 0, 8, 3, 2**31, 28, 28) + bytes(99)]
+H5_BOMBS = [unallocated_h5, packed_h5, virtual_h5]
+WEIGHT_BOMBS = [weights_of_units(10**5), weights_of_units(10**8), weights_of_units(2**31), unallocated_h5, virtual_h5]
+
+
+def to_gz(make):
+    return lambda: gzip.compress(make(), 6)
+
+
+# One row a reader. A reader of one file more, such as a checkpoint, is one line more.
+
+
+def same_name(bombs, *names):
+    return {name: bombs for name in names}
+
+
+IMAGE_NAMES = [f"image.{suffix}" for suffix in ("png", "jpg", "gif", "tif")]
+JF = b"10 256\n"
+READERS = {
+    "idx": Reader(partial(written.write_idx), named("mnist"), same_name(IDX_BOMBS, "train-images-idx3-ubyte")),
+    "idx.gz": Reader(
+        partial(written.write_idx, suffix=".gz"),
+        named("mnist"),
+        same_name([to_gz(lambda: zeros(2 * 10**8)), to_gz(IDX_BOMBS[0])], "train-images-idx3-ubyte.gz"),
+    ),
+    "jf": Reader(written.write_usps_jf, named("usps")),
+    "jf.gz": Reader(
+        partial(written.write_usps_jf, suffix=".gz"),
+        named("usps"),
+        same_name([to_gz(lambda: JF + b"\n" * 10**7), to_gz(lambda: JF + b"0 " * 10**7)], "usps_train.jf.gz"),
+    ),
+    "usps.bz2": Reader(
+        written.write_usps_libsvm,
+        named("usps"),
+        same_name([lambda: bz2.compress(b"1 1:1\n" * 10**6), lambda: bz2.compress(b"1 99999999:1\n")], "usps.bz2"),
+    ),
+    "usps.h5": Reader(written.write_usps_h5, named("usps"), same_name(H5_BOMBS, "usps.h5")),
+    "pendigits": Reader(written.write_pendigits, named("pendigits")),
+    "rcv1": Reader(written.write_tokens, named("reuters10k")),
+    "rcv1.gz": Reader(
+        partial(written.write_tokens, suffix=".gz"),
+        named("reuters10k"),
+        same_name([to_gz(lambda: b".I 1\n.W\n" + b"word " * 10**7)], "lyrl2004_tokens_train.dat.gz"),
+    ),
+    "stl": Reader(written.write_stl_binaries, read_stl),
+    "npz": Reader(
+        lambda folder: (np.savez(folder / "a.npz", x=X, y=Y), np.savez_compressed(folder / "b.npz", x=X, y=Y)),
+        own,
+        same_name([huge_in_npz, bomb_npz], "a.npz", "b.npz"),
+    ),
+    "npy": Reader(
+        lambda folder: np.save(folder / "x.npy", X),
+        own,
+        same_name([lambda: npy((10**9, 100)), lambda: npy((2**62, 4)), lambda: npy((10**12, 0))], "x.npy"),
+    ),
+    "sparse.npz": Reader(write_sparse, own, same_name([wide_csr, huge_in_npz], "csr.npz")),
+    "h5": Reader(
+        lambda folder: (write_h5(folder / "a.h5"), write_h5(folder / "b.h5", chunks=(3, 2), compression=4)),
+        own,
+        same_name(H5_BOMBS, "a.h5"),
+    ),
+    "csv": Reader(
+        lambda folder: pd.DataFrame(X).assign(kind=Y).to_csv(folder / "x.csv", index=False),
+        partial(own, label_column="kind"),
+        same_name([lambda: b"a,b\n1," + b"9" * 10**6 + b"\n", lambda: b'a,b\n1,"' + b"\n" * 10**6], "x.csv"),
+    ),
+    "mat": Reader(
+        write_mats,
+        own,
+        same_name(
+            [
+                partial(mat_of, 10**8, zeros(10**8)),
+                partial(mat_of, 1, zeros(10**8)),
+                partial(mat_of, 2**30, b"", announced=2**32 - 8),
+            ],
+            "packed.mat",
+        ),
+    ),
+    "svmlight": Reader(
+        write_svmlight,
+        own,
+        same_name([lambda: b"1 2147483647:1\n" * 9, lambda: b"1 99999999999999:1\n" * 9], "x.svmlight"),
+    ),
+    "parquet": Reader(
+        lambda folder: pd.DataFrame(X, columns=list("abcdef")).assign(kind=Y).to_parquet(folder / "x.parquet"),
+        partial(own, label_column="kind"),
+        same_name([long_parquet], "x.parquet"),
+    ),
+    "images": Reader(
+        write_images,
+        lambda folder, _: own(folder, "", image_size=(4, 4)),
+        same_name([wide_png, encapsulated_postscript], *IMAGE_NAMES),
+    ),
+    "weights": Reader(write_autoencoder, read_weights, same_name(WEIGHT_BOMBS, "weights.h5")),
+    "attributes": Reader(write_weights, read_known, same_name(WEIGHT_BOMBS, "weights.h5")),
+    "model": Reader(write_weights, read_model, same_name(WEIGHT_BOMBS, "weights.h5")),
+    "results.csv": Reader(write_results, read_results),
+}
+
+
+# Mutations: each takes a file's bytes and a random.Random, and returns other bytes.
+
+
+def cut(data, rng):
+    return data[: rng.randrange(len(data))]
+
+
+def flip(data, rng):
+    data = bytearray(data)
+    for _ in range(rng.choice((1, 1, 2, 8, 64))):
+        data[_place(data, rng)] ^= 1 << rng.randrange(8)
+    return bytes(data)
+
+
+def announce(data, rng):
+    """A number in the header, or anywhere, becomes another or huge one, in either order of bytes."""
+    size = rng.choice((1, 2, 4, 8))
+    number = rng.choice(
+        (0, 1, 2 ** (8 * size - 1), 2 ** (8 * size - 1) - 1, 2 ** (8 * size) - 1, rng.getrandbits(8 * size))
+    )
+    at = _place(data, rng)
+    return data[:at] + number.to_bytes(size, rng.choice(("little", "big"))) + data[at + size :]
+
+
+def announce_in_text(data, rng):
+    """A number in text becomes another, or none."""
+    numbers = list(re.finditer(rb"\d[\d.]*", data))
+    if not numbers:
+        return announce(data, rng)
+    found = rng.choice(numbers)
+    others = (
+        b"0",
+        b"-1",
+        b"1e400",
+        b"nan",
+        b"inf",
+        b"4294967296",
+        b"9" * 30,
+        b"9" * 5000,
+        b"1_0",
+        b"",
+        b"\xff\xfe",
+        b"'\"",
+    )
+    return data[: found.start()] + rng.choice(others) + data[found.end() :]
+
+
+def lengthen(data, rng):
+    """A part is there several times, or other bytes are put in."""
+    start = rng.randrange(len(data))
+    part = data[start : start + rng.choice((1, 8, 100, 1000))]
+    put_in = rng.choice((part * rng.choice((1, 2, 500)), zeros(1000), b"\n" * 50, b",;\t", b"\xff" * 100))
+    return data[:start] + put_in + data[start:]
+
+
+def blank(data, rng):
+    start, size = rng.randrange(len(data)), rng.choice((1, 16, 256))
+    return data[:start] + zeros(len(data[start : start + size])) + data[start + size :]
+
+
+def drop(data, rng):
+    start = rng.randrange(len(data))
+    return data[:start] + data[start + rng.choice((1, 16, 256)) :]
+
+
+def empty(data, rng):
+    return b""
+
+
+def inside(data, rng):
+    """Mutates what is packed, so that checksums fit; what is not packed is flipped."""
+    change = rng.choice((cut, flip, announce, announce_in_text, lengthen, blank, drop, empty))
+    if data[:2] == b"\x1f\x8b":
+        return gzip.compress(change(gzip.decompress(data), rng), 1)
+    if data[:3] == b"BZh":
+        return bz2.compress(change(bz2.decompress(data), rng))
+    if data[:2] == b"PK":
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        name = rng.choice(list(members))
+        return zipped(members | {name: change(members[name], rng)})
+    return change(data, rng)
+
+
+def _place(data, rng):
+    return rng.randrange(len(data)) if rng.random() < 0.5 else rng.randrange(min(len(data), 512))
+
+
+MUTATIONS = (cut, flip, flip, announce, announce, announce_in_text, lengthen, blank, drop, inside, inside)
+
+
+def wrong_type(reader, rng):
+    """Another reader's file."""
+    others = [data for name in OFTEN if name != reader for data in valid_files(name).values()]
+    return rng.choice(others)
+
+
+OFTEN = ("npz", "npy", "h5", "csv", "mat", "parquet", "images", "idx", "jf.gz", "results.csv")
+
+
+@cache
+def valid_files(name):
+    """{file: its bytes} of a reader."""
+    with tempfile.TemporaryDirectory() as folder:
+        READERS[name].write(Path(folder))
+        return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
+
+
+# The run.
+
+
+class TooLong(BaseException):
+    """Not an Exception: nothing that is tried may catch it."""
+
+
+def _too_long(*_):
+    raise TooLong
+
+
+@contextlib.contextmanager
+def limits():
+    """SECONDS and MEMORY more than this process has; what cannot be had is a MemoryError, and a fault."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    if sys.platform == "linux":
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY, before[1]))
+    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def outcome(reader, folder, file):
+    """ "error" or "read", or what is wrong."""
+    try:
+        with limits(), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", RuntimeWarning)  # which computing with garbage gives
+            reader.read(folder, file)
+    except InputError as error:
+        cause = error
+        while cause is not None:
+            if isinstance(cause, MemoryError):
+                return f"memory: {error}"
+            cause = cause.__cause__ or cause.__context__
+        return "error" if len(str(error).splitlines()) == 1 else f"several lines: {error}"
+    except TooLong:
+        return "hang"
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return "read"
+
+
+def mutants(name, count, seed=SEED):
+    """Yields (number, file, its bytes) of a reader's mutants: every bomb and the empty files first."""
+    files = valid_files(name)
+    fixed = [(file, bomb()) for file, bombs in READERS[name].bombs.items() for bomb in bombs]
+    fixed += [(file, b"") for file in files]
+    for i in range(count):
+        rng = random.Random(f"{seed} {name} {i}")
+        file = rng.choice(list(files))
+        if i < len(fixed):
+            yield i, *fixed[i]
+        elif i % 20 == 0:
+            yield i, file, wrong_type(name, rng)
+        else:
+            yield i, file, rng.choice(MUTATIONS)(files[file], rng)
+
+
+def fuzz(name, count, seed=SEED, kept=None):
+    """Counts of a reader's clean errors and correct reads, and its faults, as {"error": n, "read": n, "faults": [...]}.
+
+    Args:
+        name: of READERS.
+        count: mutations.
+        seed: int.
+        kept: folder for the files that made a fault, and for the one at work, which so survives a crash; or None.
+    """
+    signal.signal(signal.SIGALRM, _too_long)
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    found = {"error": 0, "read": 0, "faults": []}
+    with tempfile.TemporaryDirectory() as work:
+        folder = Path(work, "files")
+        files = valid_files(name)
+        reset(folder, files)
+        for file in files:  # what libraries load at first is not the file's memory
+            with contextlib.redirect_stdout(io.StringIO()):
+                READERS[name].read(folder, file)
+        for i, file, data in mutants(name, count, seed):
+            (folder / file).write_bytes(data)
+            if kept:
+                Path(kept, f"{name}-at-work-{file}").write_bytes(data)
+            result = outcome(READERS[name], folder, file)
+            if result in found:
+                found[result] += 1
+            else:
+                found["faults"].append(f"{i} {file}: {result}")
+                if kept:
+                    Path(kept, f"{name}-{i}-{file}").write_bytes(data)
+            (folder / file).write_bytes(files[file])
+    return found
+
+
+def reset(folder, files):
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__.splitlines()[0])
+    parser.add_argument("readers", nargs="*", help=f"of {', '.join(READERS)} (default: all)")
+    parser.add_argument("--mutations", type=int, default=100, help="of each reader (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=SEED, help="default: %(default)s")
+    parser.add_argument("--kept", type=Path, help="folder for the files that made a fault")
+    args = parser.parse_args(arguments)
+    if unknown := set(args.readers) - set(READERS):
+        parser.error(f"there is no reader {', '.join(sorted(unknown))}")
+    if args.kept:
+        args.kept.mkdir(parents=True, exist_ok=True)
+    print(tables.markdown([["reader", "mutations", "clean errors", "correct reads", "faults"]]), flush=True)
+    faults, process = [], None
+    for name in args.readers or READERS:
+        process = process or ProcessPoolExecutor(1, get_context("spawn"))  # which a library may crash
+        try:
+            found = process.submit(fuzz, name, args.mutations, args.seed, args.kept).result()
+        except BrokenProcessPool:
+            found, process = {"error": 0, "read": 0, "faults": ["the process crashed"]}, None
+        numbers = map(str, (args.mutations, found["error"], found["read"], len(found["faults"])))
+        print(f"| {name} | {' | '.join(numbers)} |", flush=True)
+        faults += [f"{name} {fault}" for fault in found["faults"]]
+    sys.exit("\n".join(faults) or None)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""Damaged files: a share of each reader's mutations here, 2,000 of each in the slow tests; see fuzz.py."""
+
+import pytest
+
+from tests import fuzz
+
+FEW = {"model": 40, "images": 40}  # slower than the others
+
+
+def faults(name, count):
+    found = fuzz.fuzz(name, count)
+    assert found["error"] > 0
+    assert found["read"] > 0
+    assert found["error"] + found["read"] + len(found["faults"]) == count
+    return found["faults"]
+
+
+@pytest.mark.parametrize("name", fuzz.READERS)
+def test_a_damaged_file_ends_in_an_error_or_a_correct_read(name):
+    assert faults(name, FEW.get(name, 60)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", fuzz.READERS)
+def test_two_thousand_damaged_files_do_too(name):
+    assert faults(name, 2000) == []
+
+
+def fails(error):
+    def read(*_):
+        raise error
+
+    return read
+
+
+def hangs(*_):
+    while True:
+        pass
+
+
+def fills_the_memory(*_):
+    bytearray(2**31)
+
+
+@pytest.mark.parametrize(
+    ("read", "told"),
+    [
+        (fails(KeyError("no such")), "KeyError"),
+        (fails(fuzz.InputError("one\ntwo")), "several lines"),
+        (fails(AssertionError("x is not finite")), "AssertionError"),
+        (fills_the_memory, "MemoryError"),
+        (hangs, "hang"),
+    ],
+)
+def test_the_fuzzer_finds_what_it_looks_for(read, told, monkeypatch, tmp_path):
+    monkeypatch.setattr(fuzz, "SECONDS", 1)
+    monkeypatch.setattr(
+        fuzz.signal, "alarm", lambda seconds: fuzz.signal.setitimer(fuzz.signal.ITIMER_REAL, seconds / 5)
+    )
+    fuzz.signal.signal(fuzz.signal.SIGALRM, fuzz._too_long)
+    assert fuzz.outcome(fuzz.Reader(None, read), tmp_path, "x").startswith(told)
+
+
+def test_mutants_are_the_same_every_time():
+    first, second = (list(fuzz.mutants("svmlight", 50)) for _ in range(2))
+    assert first == second
+    assert list(fuzz.mutants("svmlight", 50, seed=1))[20:] != first[20:]

@@ -1,0 +1,220 @@
+"""What strangers' files cannot do: run code, read other files, take the memory, or write into the report.
+
+Each payload makes a file `made`, and is shown to do so where it is let.
+"""
+
+import os
+import pickle
+import re
+import shutil
+
+import h5py
+import keras
+import numpy as np
+import pytest
+import scipy.io
+import scipy.sparse
+from PIL import Image
+
+import cli
+import figures
+from datasets import load_data
+from DEC import DEC
+from estimators import DECClustering
+from files import InputError, save_model
+from IDEC import IDEC
+from tests.test_datasets import Payload, pickled_npy, pickled_npz, unpickle
+
+X = np.random.default_rng(0).random((20, 6)).astype(np.float32)
+
+
+@pytest.fixture
+def made(tmp_path):
+    return tmp_path / "made"
+
+
+def pickled(path, made):
+    path.write_bytes(pickle.dumps(Payload(made)))
+
+
+def unpickle_bytes(path):
+    pickle.loads(path.read_bytes())
+
+
+def pickle_in_h5(path, made):
+    with h5py.File(path, "w") as file:
+        file["x"] = np.void(pickle.dumps(Payload(made)))
+
+
+def function_in_mat(path, made):
+    """A cell whose class is turned into that of a function handle."""
+    scipy.io.savemat(path, {"x": np.array([[f"@() system('mkdir {made}')"]], object)})
+    data = bytearray(path.read_bytes())
+    assert data[144] == 1  # the matrix' class: cell
+    data[144] = 16
+    path.write_bytes(data)
+
+
+def object_in_mat(path, made):
+    kind = scipy.io.matlab.MatlabObject(np.array([[(str(made),)]], [("path", object)]), "handle")
+    scipy.io.savemat(path, {"x": kind})
+
+
+DATA = {  # file: (writes it, runs its payload or None where only MATLAB does)
+    "x.npy": (lambda path, made: pickled_npy(path, Payload(made)), unpickle),
+    "x.npz": (lambda path, made: pickled_npz(path, Payload(made), x=None), unpickle),
+    "y.npz": (lambda path, made: pickled_npz(path, Payload(made), x=X, y=None), unpickle),
+    "x.h5": (pickle_in_h5, lambda path: pickle.loads(h5py.File(path)["x"][()].tobytes())),
+    "function.mat": (function_in_mat, None),
+    "object.mat": (object_in_mat, None),
+    **{
+        f"p.{suffix}": (pickled, unpickle_bytes) for suffix in ("npy", "npz", "h5", "mat", "csv", "parquet", "svmlight")
+    },
+}
+
+
+@pytest.mark.parametrize("file", DATA)
+def test_nothing_in_a_data_file_is_run(file, tmp_path, made, capsys):
+    write, run = DATA[file]
+    write(tmp_path / file, made)
+    with pytest.raises(SystemExit) as end:
+        cli.main(DEC, ["--dataset", str(tmp_path / file), "--n_clusters", "2", "--save_dir", str(tmp_path / "out")])
+    assert end.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(tmp_path / file) in line
+    assert not made.exists()
+    if run:
+        run(tmp_path / file)
+        assert made.exists()
+
+
+def with_lambda(path, made):
+    """A model like DEC's, which a Lambda layer is in."""
+    x = keras.Input((6,), name="input")
+    code = keras.layers.Dense(2, name="encoder_0")(x)
+    code = keras.layers.Lambda(lambda x: (__import__("os").makedirs("made", exist_ok=True), x)[1])(code)
+    keras.Model(x, keras.layers.Dense(3, name="clustering")(code)).save(path)
+    shutil.rmtree(made)  # building the model has run it, too
+
+
+ENTRIES = {
+    "ae_weights": lambda path: cli.main(DEC, ["--dataset", "digits", "--ae_weights", path]),
+    "predict": lambda path: cli.main(DEC, ["predict", "--model", path, "--dataset", "digits"]),
+    "figures": lambda path: figures.main([path, "--dataset", "digits"]),
+    "notebook": lambda path: figures.load_run(path, X),
+    "estimator": lambda path: DECClustering(2, dims=(2,), ae_weights=path).fit(X),
+}
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+@pytest.mark.parametrize(
+    ("write", "suffix"), [(with_lambda, "h5"), (with_lambda, "keras"), (pickled, "h5"), (pickled, "keras")]
+)
+def test_nothing_in_a_models_file_is_run(entry, write, suffix, tmp_path, made, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / f"DEC_model_final.{suffix}"
+    write(path, made)
+    with pytest.raises((SystemExit, InputError)) as end:
+        ENTRIES[entry](str(path))
+    told = capsys.readouterr().err.splitlines()[-1] if end.type is SystemExit else str(end.value)
+    assert str(path) in told
+    assert len(told.splitlines()) == 1
+    assert not made.exists()
+    if write is with_lambda:
+        with pytest.raises(ValueError, match="Lambda"):  # Keras' own safe mode
+            keras.models.load_model(path)
+        keras.models.load_model(path, safe_mode=False)
+    else:
+        unpickle_bytes(path)
+    assert made.exists()
+
+
+def test_an_image_is_not_given_to_ghostscript(tmp_path, made, monkeypatch):
+    """Pillow knows an EPS file by its content, whatever its name, and runs `gs` for it."""
+    gs = tmp_path / "bin" / "gs"
+    gs.parent.mkdir()
+    gs.write_text(f"#!/bin/sh\nmkdir -p {made}\n")
+    gs.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{gs.parent}{os.pathsep}{os.environ['PATH']}")
+    folder = tmp_path / "images"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 5\n%%EndComments\nshowpage\n")
+    with pytest.raises(InputError, match=r"a\.png"):
+        load_data(str(folder))
+    assert not made.exists()
+    with pytest.raises(OSError), Image.open(folder / "a.png") as image:  # noqa: PT011
+        image.load()
+    assert made.exists()
+
+
+def external(file, secret):
+    file.create_dataset("x", (3, 4), "f4", external=[(str(secret), 0, 48)])
+
+
+def virtual(file, secret):
+    with h5py.File(secret.with_suffix(".h5"), "w") as other:
+        other["x"] = np.ones((3, 4), np.float32)
+    layout = h5py.VirtualLayout((3, 4), "f4")
+    layout[:] = h5py.VirtualSource(secret.with_suffix(".h5"), "x", (3, 4))
+    file.create_virtual_dataset("x", layout)
+
+
+def linked(file, secret):
+    with h5py.File(secret.with_suffix(".h5"), "w") as other:
+        other["x"] = np.ones((3, 4), np.float32)
+    file["x"] = h5py.ExternalLink(secret.with_suffix(".h5"), "x")
+
+
+@pytest.mark.parametrize("link", [external, virtual, linked])
+def test_an_hdf5_file_does_not_take_in_others(link, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_bytes(np.ones(12, np.float32).tobytes())
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        link(file, secret)
+    with h5py.File(tmp_path / "x.h5") as file:
+        assert file["x"][...].sum() == 12  # so it is to be had
+    with pytest.raises(InputError, match="takes /x from other files"):
+        load_data(str(tmp_path / "x.h5"))
+
+
+@pytest.mark.parametrize(("array", "i", "value"), [("indices", 3, 10**6), ("indices", 0, -1), ("indptr", 6, 0)])
+def test_a_sparse_matrix_that_points_out_of_its_memory_is_refused(array, i, value, tmp_path):
+    """SciPy would follow it, and crash."""
+    x = scipy.sparse.random(20, 6, 0.5, format="csc", rng=np.random.default_rng(0))
+    getattr(x, array)[i] = value
+    scipy.sparse.save_npz(tmp_path / "x.npz", x)
+    with pytest.raises(InputError, match="damaged"):
+        load_data(str(tmp_path / "x.npz"))
+
+
+@pytest.mark.parametrize("method", [DEC, IDEC])
+def test_weights_that_are_no_numbers_are_refused_and_change_nothing(method, tmp_path):
+    dec = method([6, 4, 2], 3)
+    before = dec.model.get_weights()
+    broken = method([6, 4, 2], 3)
+    broken.encoder.layers[-1].bias.assign([np.nan, 1.0])
+    save_model(broken.model, tmp_path / "broken.h5")
+    with pytest.raises(InputError, match=r"encoder_1.* holds NaN or infinity"):
+        dec.load_weights(tmp_path / "broken.h5")
+    for old, new in zip(before, dec.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+EVIL = "<script>alert(1)<b>&"
+
+
+def test_the_page_escapes_names_of_files_columns_and_classes(tmp_path, monkeypatch):
+    monkeypatch.setattr(cli, "CODE_DIMS", (4, 2))
+    path = tmp_path / f"{EVIL}.csv"
+    lines = [f"{EVIL} column,b,{EVIL} kind", *(f"{a},{b},{EVIL} {i % 2}" for i, (a, b) in enumerate(X[:, :2]))]
+    path.write_text("\n".join(lines))
+    short = ["--pretrain_epochs", "1", "--maxiter", "2", "--figures", "--save_dir", str(tmp_path / "out")]
+    cli.main(DEC, ["--dataset", str(path), "--label_column", f"{EVIL} kind", *short])
+    drawn = {file.name: file.read_text() for file in (tmp_path / "out").rglob("*.svg")}
+    assert "top_terms.svg" in drawn
+    for text in (*drawn.values(), (tmp_path / "out" / "report.html").read_text()):
+        assert "<script>alert" not in text
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.count("</script>") == 1
+    assert "&lt;script&gt;alert(1)" in page
+    assert re.search(r"\\u003cscript\\u003ealert\(1\)", page)  # in the script's own data
