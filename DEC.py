@@ -17,8 +17,9 @@ from autoencoder import autoencoder, pretrain, pretrain_layerwise
 from batches import predict
 from clustering import ClusteringLayer
 from datasets import check_data
-from files import InputError, check_share, check_whole, load_weights, writable_folder
+from files import InputError, check_share, check_whole, writable_folder
 from settings import MAX_SEED, SCHEDULES, sgd
+from weights import load_weights
 
 
 class DEC:
@@ -165,7 +166,7 @@ class DEC:
         return predict(self.encoder, self._check(x)[0])
 
     def load_weights(self, weights):
-        """Loads `DEC_model_final.h5`, or a `.h5` file of weights by Keras 2; see `files.load_weights`."""
+        """Loads `DEC_model_final.h5`, or a `.h5` file of weights by Keras 2; see `weights.load_weights`."""
         load_weights(self.model, weights)
 
     @staticmethod

@@ -15,7 +15,8 @@ import keras
 
 from clustering import get_optimizer
 from DEC import DEC
-from files import check_number, check_whole, load_weights
+from files import check_number, check_whole
+from weights import load_weights
 
 
 class IDEC(DEC):

@@ -11,8 +11,9 @@ import metrics
 from batches import BatchTrainer, batches_per_epoch, checksum, endless_batches, predict
 from checkpoint import Checkpoint, as_json
 from clustering import check_finite, configuration, kmeans_start
-from files import GrowingTable, InputError, check_whole, load_weights, read_attributes, save_model
+from files import GrowingTable, InputError, check_whole
 from settings import PAPER_BATCHES
+from weights import load_weights, read_attributes, save_model
 
 
 def autoencoder(dims, act="relu", init="glorot_uniform"):

@@ -10,11 +10,12 @@ from time import perf_counter
 import keras
 import numpy as np
 
-from files import DAMAGED, InputError, in_brief, whole_file
+from files import InputError, whole_file
+from untrusted import DAMAGED, arrays, in_brief
 
 PAUSE = 2.0  # seconds between two checkpoints, at the least
 SHARE = 0.02  # of the time that may go into writing them
-STATE = ("run", "stage", "epoch", "kept", "seconds")
+STATE = {"run": dict, "stage": int, "epoch": int, "kept": dict, "seconds": float}
 
 
 def as_json(values):
@@ -65,10 +66,13 @@ class Checkpoint(keras.callbacks.Callback):
         """
         if stage != self.stage:
             self.stage, self.epoch, self.kept = stage, 0, {}
-        self.variables = list({id(variable): variable for variable in variables}.values())
+        self.variables = variables = list({id(variable): variable for variable in variables}.values())
         if not self.values:
             return
-        if [value.shape for value in self.values] != [tuple(variable.shape) for variable in self.variables]:
+        kinds = [
+            (tuple(variable.shape), keras.backend.standardize_dtype(variable.dtype)) for variable in self.variables
+        ]
+        if [(value.shape, value.dtype.name) for value in self.values] != kinds:
             raise InputError(f"{self.path} has the weights of another model: delete it, or do not resume.")
         for variable, value in zip(self.variables, self.values, strict=True):
             variable.assign(value)
@@ -96,16 +100,19 @@ class Checkpoint(keras.callbacks.Callback):
 
     def _read(self):
         try:
-            with np.load(self.path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-            state = json.loads(str(arrays.pop("state")))
-            run, *state = (state[name] for name in STATE)
-            values = [arrays.pop(str(i)) for i in range(sum(name.isdigit() for name in arrays))]
+            with arrays(self.path) as file:
+                held = {name: file[name] for name in file.files}
+            state = json.loads(str(held.pop("state")))
+            run, *state = (kind(state[name]) for name, kind in STATE.items())
+            values = [held.pop(str(i)) for i in range(sum(name.isdigit() for name in held))]
+            if not all(np.isfinite(value).all() for value in values) or min(state[:2]) < 0:
+                raise ValueError("its numbers are none")
         except DAMAGED as error:
+            why = in_brief(error)
             raise InputError(
-                f"{self.path} is no checkpoint, or it is damaged ({in_brief(error)}): delete it, and the run begins anew."
+                f"{self.path} is no checkpoint, or it is damaged ({why}): delete it, and the run begins anew."
             ) from error
         if differ := [name for name in self.run if run.get(name) != self.run[name]]:
             was = ", ".join(f"{name} {run.get(name)} (now {self.run[name]})" for name in differ)
             raise InputError(f"{self.path} is of a run with {was}: give the same, or do not resume.")
-        return *state, arrays, values
+        return *state, held, values

@@ -27,9 +27,7 @@ from files import (
     check_share,
     check_whole,
     errors_told,
-    load_weights,
     only_run,
-    read_attributes,
     whole_file,
     writable_folder,
     write_text,
@@ -50,6 +48,7 @@ from settings import (
     get_settings,
     in_numbers,
 )
+from weights import load_weights, read_attributes
 
 STRATEGIES = {
     "none": tf.distribute.get_strategy,

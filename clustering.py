@@ -27,7 +27,8 @@ from threadpoolctl import threadpool_limits
 import metrics
 from batches import PREDICT_BATCH, BatchTrainer, batches_per_epoch, checksum, endless_batches, pieces, predict
 from checkpoint import Checkpoint
-from files import GrowingTable, InputError, check_number, check_whole, save_model
+from files import GrowingTable, InputError, check_number, check_whole
+from weights import save_model
 
 if keras.backend.backend() != "tensorflow":
     raise ImportError("DEC needs Keras' TensorFlow backend: set KERAS_BACKEND=tensorflow before you start Python.")

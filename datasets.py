@@ -27,8 +27,9 @@ from sklearn.preprocessing import MinMaxScaler, normalize
 from tqdm import tqdm
 
 from batches import PREDICT_BATCH, ScaledRows, pieces
-from files import InputError, check_features, in_brief, open_h5, plain_array, told, whole_file
-from own_data import READERS, About, arrays, is_own, npz, read
+from files import InputError, whole_file
+from own_data import READERS, About, is_own, npz, read
+from untrusted import arrays, check_features, in_brief, open_h5, plain_array, told
 
 DATA = Path(__file__).resolve().parent / "data"
 ON_DISK = (np.memmap, ScaledRows)

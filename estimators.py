@@ -22,9 +22,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from clustering import check_start
 from DEC import DEC
-from files import check_share, check_whole, load_weights
+from files import check_share, check_whole
 from IDEC import IDEC
 from settings import BATCH_SIZE, CODE_DIMS, MAX_SEED, MAXITER, TOL, get_settings, in_numbers
+from weights import load_weights
 
 SCORE_SAMPLES = 2000  # the silhouette looks at every pair of them
 

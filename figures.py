@@ -35,8 +35,9 @@ import own_data
 import report
 import scaling
 from datasets import load
-from files import InputError, errors_told, read_attributes, whole_file, writable_folder
+from files import InputError, errors_told, whole_file, writable_folder
 from prediction import check_fits, load_model, load_network
+from weights import read_attributes
 
 SAMPLE = 2000  # samples in the embedding's figures and in the report
 TOP = 10  # samples or terms of a cluster; the paper's figure has 10

@@ -1,4 +1,4 @@
-"""What every other module needs of files: errors told in a sentence, whole files, and weights that fit.
+"""What every other module needs of files: errors told in a sentence, arguments checked, and files that are whole.
 
 A file is written under a temporary name, brought to the disk, and then renamed, so that it is there whole or not at
 all.
@@ -6,52 +6,14 @@ all.
 
 import csv
 import errno
-import json
-import logging
 import os
 import signal
-import struct
 import sys
 import uuid
-import warnings
-import zipfile
-import zlib
 from contextlib import contextmanager
 from pathlib import Path
-from tokenize import TokenError
 
 import filelock
-import h5py
-import numpy as np
-import scipy.io
-from PIL import Image
-
-# What libraries raise where a file is damaged.
-DAMAGED = (
-    OSError,
-    EOFError,
-    ValueError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    MemoryError,
-    NotImplementedError,
-    SyntaxError,  # Pillow: a broken PNG
-    RuntimeError,  # zipfile: encrypted, or compressed in an unknown way
-    UnboundLocalError,  # SciPy: text of a matrix in no encoding
-    TokenError,  # NumPy: a header cut off
-    csv.Error,
-    struct.error,
-    zlib.error,
-    zipfile.BadZipFile,
-    Image.DecompressionBombError,
-    scipy.io.matlab.MatReadError,
-)
-MANY_NUMBERS, MUCH_SMALLER = 2**26, 100
-MAX_FEATURES = 2**20
-H5_SECONDS = 3  # of the processor that going through an HDF5 file may take, without the data of a large one
-LAYERS = ("InputLayer", "Dense", "Dropout", "ClusteringLayer")
-KERAS_FILE = "no HDF5 file with Keras weights"
 
 TEMPORARY = ".writing-"  # what temporary names begin with
 
@@ -77,47 +39,6 @@ def errors_told(program, when_stopped="Stopped."):
     except KeyboardInterrupt:
         print(f"\n{when_stopped}", file=sys.stderr)
         sys.exit(130)
-
-
-def told(reader, paths, what="not in its format"):
-    """Calls `reader(paths)`, in which libraries parse files, and tells their failures in one sentence.
-
-    Args:
-        reader: function of the list of paths.
-        paths: list of Path.
-        what: what a file is that is not damaged.
-
-    Raises:
-        InputError: instead of anything in `DAMAGED`.
-    """
-    try:
-        with np.errstate(invalid="raise"):  # NaN cast to a label
-            return reader(paths)
-    except InputError:
-        raise
-    except DAMAGED as error:
-        names = ", ".join(str(path) for path in paths)
-        raise InputError(f"Cannot read {names}: damaged, or {what} ({in_brief(error)}); get it again.") from error
-
-
-def in_brief(error):
-    return next(iter(str(error).splitlines()), repr(error))
-
-
-def check_expansion(path, numbers, size, stored):
-    """Raises InputError where a few bytes stand for very many numbers, before memory is taken for them.
-
-    Args:
-        path: of the file.
-        numbers: how many its header announces.
-        size: their bytes.
-        stored: the bytes that are there of them.
-    """
-    if numbers > MANY_NUMBERS and size > MUCH_SMALLER * stored:
-        raise InputError(
-            f"{path} is damaged or a trap: {stored} bytes are to become {size}; save it uncompressed, or x as a sparse "
-            "matrix."
-        )
 
 
 def check_whole(name, value, at_least, at_most=None):
@@ -176,15 +97,6 @@ def check_number(name, value, above=None, at_least=None):
     if at_least is not None and number < at_least:
         raise InputError(f"{name} is {value}: it must be at least {at_least}.")
     return number
-
-
-def check_features(n):
-    """Raises InputError where samples have more features than the network can have weights for."""
-    if n > MAX_FEATURES:
-        raise InputError(
-            f"x has {n} features, and the first layer has weights for each: choose, hash or count fewer, at most "
-            f"{MAX_FEATURES}."
-        )
 
 
 @contextmanager
@@ -311,193 +223,3 @@ def writable_folder(path):
     except OSError as error:
         raise InputError(f"Cannot write to the folder {path} ({error.strerror}): choose another.") from error
     return path
-
-
-def save_model(model, path, attributes=None):
-    """Saves a Keras model whole (architecture and weights, no optimizer) as HDF5, the format of the seed repos' names.
-
-    Args:
-        model: a Keras model.
-        path: str or Path that ends in `.h5`.
-        attributes: dict for `read_attributes`, such as the scale of x, of what JSON holds and of arrays; or None.
-    """
-    absl = logging.getLogger("absl")
-    level = absl.level
-    absl.setLevel(logging.ERROR)  # Keras advises `.keras` at every save; `.h5` is what this field's users share
-    try:
-        with whole_file(path) as temporary:
-            model.save(temporary, include_optimizer=False)
-            with h5py.File(temporary, "a") as file:
-                attributes = attributes or {}
-                arrays = {name: value for name, value in attributes.items() if isinstance(value, np.ndarray)}
-                small = {name: value for name, value in attributes.items() if name not in arrays}
-                file.attrs["dec"] = json.dumps(small)  # HDF5 allows it 64 KB
-                for name, array in arrays.items():
-                    text = h5py.string_dtype() if array.dtype.kind == "U" else None
-                    file.create_dataset(f"dec/{name}", data=array.astype(object) if text else array, dtype=text)
-    finally:
-        absl.setLevel(level)
-
-
-def read_attributes(path):
-    """The attributes that `save_model` wrote; {} for a file by anyone else.
-
-    Raises:
-        InputError: if there is no such file, or it is no HDF5 file.
-    """
-
-    def read(paths):
-        with open_h5(paths[0]) as file:
-            small = json.loads(file.attrs.get("dec", "{}"))
-            return small | {name: plain_array(paths[0], file["dec"][name]) for name in file.get("dec", ())}
-
-    return told(read, [resolve_h5(path)], KERAS_FILE)
-
-
-def open_h5(path):
-    """h5py.File for reading, after a child process has gone through the file and come to an end.
-
-    On some damaged files the HDF5 library loops for ever, or crashes, where no exception can end it.
-
-    Raises:
-        InputError: if the child did not.
-    """
-    if sys.platform == "linux":  # elsewhere a fork beside TensorFlow's threads is not safe
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of that fork: the child touches HDF5 alone
-            child = os.fork()
-        if child == 0:
-            _go_through(path)
-        if os.WIFSIGNALED(os.waitpid(child, 0)[1]):
-            raise InputError(f"{path} is damaged so that the HDF5 library does not get through it: get it again.")
-    return h5py.File(path, "r")
-
-
-def _go_through(path):
-    """Reads what can be read in an HDF5 file, and ends this process: by a signal if that takes too long."""
-    signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_PROF, H5_SECONDS)
-    size = os.stat(path).st_size
-
-    def visit(_, item):
-        dict(item.attrs)
-        if isinstance(item, h5py.Dataset) and size < MANY_NUMBERS and item.nbytes < MUCH_SMALLER * size:
-            item[...]
-
-    try:
-        with h5py.File(path, "r") as file:
-            visit("", file)
-            file.visititems(visit)
-    finally:
-        os._exit(0)  # an exception will be raised again, and told, where the file is read
-
-
-def plain_array(path, item):
-    """A dataset of the HDF5 file `path` as an array, text as str.
-
-    Raises:
-        InputError: if it lies in another file, which who made this one may want to be told of, or is a trap.
-    """
-    item = _dataset(item)
-    if item.file.filename != str(path) or item.external or item.is_virtual:
-        raise InputError(f"{path} takes {item.name} from other files: save the array itself.")
-    check_expansion(path, item.size, item.nbytes, item.id.get_storage_size())
-    return item.asstr()[...].astype(str) if h5py.check_string_dtype(item.dtype) else item[...]
-
-
-def load_weights(model, path):
-    """Loads a `.h5` file's weights into the layers of `model` that have the same names.
-
-    Args:
-        model: a Keras model. Every layer of it that has weights must be in the file, with the same shapes; the file
-            may hold more (an autoencoder's file serves an encoder).
-        path: str or Path of a `.h5` file: a whole model by Keras 3 or 2 (`model.save`), or weights alone by Keras 2
-            (`save_weights`). A missing `.h5` is added.
-
-    Raises:
-        InputError: if the file is missing, is no HDF5 file, does not fit, or holds NaN; `model` is then unchanged.
-    """
-    layers = [layer for layer in model.layers if layer.weights]
-    weights = told(lambda paths: _fitting_weights(layers, model.name, paths[0]), [resolve_h5(path)], KERAS_FILE)
-    for layer, arrays in zip(layers, weights, strict=True):
-        layer.set_weights(arrays)
-
-
-def _fitting_weights(layers, model_name, path):
-    """The arrays of each of `layers`, which must be in the file with the same shapes."""
-    weights = []
-    with open_h5(path) as file:
-        stored = stored_weights(file)
-        for layer in layers:
-            if layer.name not in stored:
-                raise InputError(
-                    f"{path} has no weights for the layer {layer.name}, which {model_name} needs: is it another "
-                    "model's?"
-                )
-            found = [item.shape for item in stored[layer.name]]
-            shapes = [tuple(weight.shape) for weight in layer.weights]
-            if found != shapes:
-                raise InputError(
-                    f"{path} does not fit: its layer {layer.name} has shapes {found}, this model's has {shapes}. "
-                    "It was made with other dims or another number of clusters."
-                )
-            weights.append([_finite(path, item) for item in stored[layer.name]])
-    return weights
-
-
-def _finite(path, item):
-    with np.errstate(over="ignore"):
-        array = plain_array(path, item).astype(np.float32, casting="same_kind")
-    if not np.isfinite(array).all():
-        raise InputError(f"{path} is damaged: {item.name} holds NaN or infinity; get it again.")
-    return array
-
-
-def resolve_h5(path):
-    """Returns `path`, or `path` + ".h5" where only that exists.
-
-    Raises:
-        InputError: if neither is a file.
-    """
-    for candidate in (Path(path), Path(f"{path}.h5")):
-        if candidate.is_file():
-            return candidate
-    raise InputError(f"There is no weights file {path}, nor {path}.h5: check the path.")
-
-
-def stored_weights(file):
-    """{layer name: [HDF5 dataset of each weight]} of an open file that Keras wrote.
-
-    Raises:
-        InputError: if it is laid out otherwise, or is of a model with other layers than DEC and IDEC have: one can be
-            code (Lambda), and what the others do would be left out.
-    """
-    for layer in described_layers(file):
-        if (kind := layer["class_name"].rpartition(">")[2]) not in LAYERS:
-            raise InputError(
-                f"{file.filename} has a layer of the kind {kind}: give weights of {', '.join(LAYERS)} alone."
-            )
-    layers = file.get("model_weights", file)
-    if "layer_names" not in layers.attrs:
-        raise InputError(f"{file.filename} is not laid out as a model saved whole: save it by `model.save('name.h5')`.")
-    return {
-        name: [_dataset(layers[name][weight]) for weight in _names(layers[name], "weight_names")]
-        for name in _names(layers, "layer_names")
-    }
-
-
-def described_layers(file):
-    """What an open file says of its model's layers, a list of dicts as Keras makes them; [] if it has weights alone."""
-    described = json.loads(file.attrs.get("model_config", '{"config": []}'))["config"]
-    return described["layers"] if isinstance(described, dict) else described
-
-
-def _dataset(item):
-    if not isinstance(item, h5py.Dataset):
-        raise ValueError(f"{item.name} is no array")
-    return item
-
-
-def _names(group, attribute):
-    # absent in weight groups of layers without weights; bytes when Keras wrote it, str when h5py did
-    return [name.decode() if isinstance(name, bytes) else name for name in group.attrs.get(attribute, [])]

@@ -8,7 +8,7 @@ its numbers' parts.
 import struct
 import zlib
 
-from files import check_expansion
+from untrusted import check_expansion
 
 ORDERS = {b"IM": "<", b"MI": ">"}  # the header's last bytes, and the order that they stand for
 NUMBERS = (1, 2, 3, 4, 5, 6, 7, 9, 12, 13)

@@ -17,12 +17,12 @@ import numpy as np
 import pandas as pd
 import scipy.io
 import scipy.sparse
-from numpy.lib.format import read_array_header_1_0, read_array_header_2_0, read_magic
 from PIL import Image, ImageOps
 from sklearn.datasets import load_svmlight_file
 
 import mat5
-from files import InputError, check_expansion, check_features, check_whole, open_h5, plain_array, told
+from files import InputError, check_whole
+from untrusted import arrays, check_expansion, check_features, open_h5, plain_array, told
 
 LARGE_FILE = 2**30  # bytes; a larger .npy stays on disk
 PAIRS = {"x": "y", "data": "label", "fea": "gnd"}  # arrays of samples and labels: ours, DEC-keras', D. Cai's .mat files
@@ -153,37 +153,6 @@ def from_attributes(attributes, n_features=None):
 
 
 # Arrays
-
-
-def arrays(path):
-    """np.load without unpickling, of an .npz file or of an .npy file, which is mapped: so it must hold what it says."""
-    try:
-        with np.errstate(over="raise"):  # of a shape's product
-            held = np.load(path, allow_pickle=False, mmap_mode="r")
-        if isinstance(held, np.lib.npyio.NpzFile):
-            _check_members(path, held.zip)
-        return held
-    except ValueError as error:
-        if "pickle" not in str(error) and "Python objects" not in str(error):
-            raise
-        raise InputError(
-            f"{path} is damaged or holds pickled Python objects, which can run code when they are read: save plain "
-            "numeric arrays, np.savez('x.npz', x=x, y=y)."
-        ) from error
-
-
-def _check_members(path, archive):
-    """Raises ValueError or InputError where an array is larger than what is there of it, before memory is taken."""
-    for member in archive.infolist():
-        if not member.filename.endswith(".npy"):
-            continue
-        with archive.open(member) as file:
-            header = {(1, 0): read_array_header_1_0, (2, 0): read_array_header_2_0}[read_magic(file)]
-            shape, _, dtype = header(file)
-        numbers = math.prod(shape)
-        if not dtype.hasobject and numbers * dtype.itemsize > member.file_size:
-            raise ValueError(f"{member.filename} announces shape {shape} and has {member.file_size} bytes")
-        check_expansion(path, numbers, member.file_size, member.compress_size)
 
 
 def npz(paths, how=None):

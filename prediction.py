@@ -19,21 +19,10 @@ from autoencoder import autoencoder
 from batches import predict
 from datasets import DATASETS, load
 from DEC import DEC
-from files import (
-    KERAS_FILE,
-    InputError,
-    check_expansion,
-    described_layers,
-    load_weights,
-    open_h5,
-    read_attributes,
-    resolve_h5,
-    stored_weights,
-    told,
-    whole_file,
-    writable_folder,
-)
+from files import InputError, whole_file, writable_folder
 from IDEC import IDEC
+from untrusted import check_expansion, open_h5, told
+from weights import KERAS_FILE, described_layers, load_weights, read_attributes, resolve_h5, stored_weights
 
 NONE_OF_OURS = "{} has no layers encoder_0 and clustering: give a model saved by DEC or IDEC."
 

@@ -34,6 +34,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import h5py
+import keras
 import numpy as np
 import pandas as pd
 import scipy.io
@@ -45,9 +46,11 @@ import own_data
 import prediction
 import scaling
 import tables
+from checkpoint import Checkpoint
 from DEC import DEC
-from files import InputError, load_weights, read_attributes, save_model
+from files import InputError
 from tests import test_datasets as written
+from weights import load_weights, read_attributes, save_model
 
 SECONDS, MEMORY = 5, 2**30
 SEED = 0
@@ -346,6 +349,23 @@ def same_name(bombs, *names):
 
 IMAGE_NAMES = [f"image.{suffix}" for suffix in ("png", "jpg", "gif", "tif")]
 JF = b"10 256\n"
+WEIGHTS = (keras.Variable(np.ones((4, 3), np.float32)), keras.Variable(np.zeros(3, np.float32)))
+
+
+def write_checkpoint(folder):
+    checkpoint = Checkpoint(folder / "checkpoint.npz", {"seed": 0})
+    checkpoint.begin(WEIGHTS)
+    checkpoint.epoch, checkpoint.kept["log"] = 3, [{"iter": 0, "acc": 0.5}]
+    checkpoint.write()
+
+
+def read_checkpoint(folder, _):
+    checkpoint = Checkpoint(folder / "checkpoint.npz", {"seed": 0}, resume=True)
+    checkpoint.begin(WEIGHTS)
+    assert checkpoint.epoch >= 0, "epochs"
+    assert all(np.isfinite(weight.numpy()).all() for weight in WEIGHTS), "weights are not finite"
+
+
 READERS = {
     "idx": Reader(partial(written.write_idx), named("mnist"), same_name(IDX_BOMBS, "train-images-idx3-ubyte")),
     "idx.gz": Reader(
@@ -424,6 +444,7 @@ READERS = {
     "weights": Reader(write_autoencoder, read_weights, same_name(WEIGHT_BOMBS, "weights.h5")),
     "attributes": Reader(write_weights, read_known, same_name(WEIGHT_BOMBS, "weights.h5")),
     "model": Reader(write_weights, read_model, same_name(WEIGHT_BOMBS, "weights.h5")),
+    "checkpoint": Reader(write_checkpoint, read_checkpoint, same_name([huge_in_npz, bomb_npz], "checkpoint.npz")),
     "results.csv": Reader(write_results, read_results),
 }
 

@@ -15,8 +15,9 @@ import cli
 import files
 from checkpoint import Checkpoint
 from DEC import DEC
-from files import InputError, only_run, read_attributes
+from files import InputError, only_run
 from IDEC import IDEC
+from weights import read_attributes
 
 ROOT = Path(__file__).resolve().parent.parent
 METHODS = pytest.mark.parametrize("method", [DEC, IDEC])

@@ -42,7 +42,7 @@ def check_band(dataset, epochs, batches, folder, start, end, improved):
 
 
 def test_digits_stay_in_their_band(tmp_path):
-    check_band("digits", 40, 200, tmp_path, start=((60, 85), (65, 80)), end=((60, 88), (70, 85)), improved=1)
+    check_band("digits", 40, 200, tmp_path, start=((68, 80), (70, 77)), end=((69, 82), (73, 82)), improved=1)
 
 
 @pytest.mark.skipif("DEC_DATA_DIR" not in os.environ, reason="needs USPS: set DEC_DATA_DIR")
@@ -51,7 +51,7 @@ def test_usps_stays_in_its_band(tmp_path):
         load_data("usps")
     except MissingData as error:
         pytest.skip(str(error))
-    check_band("usps", 8, 240, tmp_path, start=((60, 85), (55, 75)), end=((60, 85), (60, 80)), improved=2)
+    check_band("usps", 8, 240, tmp_path, start=((66, 71), (62.5, 67)), end=((68.5, 74.5), (67.5, 74.5)), improved=3)
 
 
 @pytest.mark.parametrize("method", [DEC, IDEC])

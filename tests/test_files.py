@@ -10,12 +10,11 @@ from files import (
     check_number,
     check_share,
     check_whole,
-    read_attributes,
-    save_model,
     whole_file,
     writable_folder,
     write_csv,
 )
+from weights import read_attributes, save_model
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from DEC import DEC
-from files import InputError, load_weights
+from files import InputError
 from IDEC import IDEC
+from weights import load_weights
 
 tf_keras = pytest.importorskip("tf_keras", reason="needs Keras 2: pip install tf_keras")
 

@@ -7,9 +7,10 @@ import scipy.sparse
 
 import scaling
 from batches import ScaledRows, rows
-from files import InputError, read_attributes, save_model
+from files import InputError
 from own_data import About
 from scaling import Scaler, fit
+from weights import read_attributes, save_model
 
 RNG = np.random.default_rng(0)
 X = (RNG.normal(size=(50, 4)) * [1, 10, 0, 3] + [0, 5, 0.1, -2]).astype(np.float32)  # the third feature is constant

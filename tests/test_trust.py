@@ -21,9 +21,10 @@ import figures
 from datasets import load_data
 from DEC import DEC
 from estimators import DECClustering
-from files import InputError, save_model
+from files import InputError
 from IDEC import IDEC
 from tests.test_datasets import Payload, pickled_npy, pickled_npz, unpickle
+from weights import save_model
 
 X = np.random.default_rng(0).random((20, 6)).astype(np.float32)
 

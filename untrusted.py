@@ -1,0 +1,183 @@
+"""Reading what may be damaged or a trap: data, weights and models come from strangers. See SECURITY.md."""
+
+import csv
+import math
+import os
+import signal
+import struct
+import sys
+import warnings
+import zipfile
+import zlib
+from tokenize import TokenError
+
+import h5py
+import numpy as np
+import scipy.io
+from numpy.lib.format import read_array_header_1_0, read_array_header_2_0, read_magic
+from PIL import Image
+
+from files import InputError
+
+# What libraries raise where a file is damaged.
+DAMAGED = (
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    MemoryError,
+    NotImplementedError,
+    SyntaxError,  # Pillow: a broken PNG
+    RuntimeError,  # zipfile: encrypted, or compressed in an unknown way
+    UnboundLocalError,  # SciPy: text of a matrix in no encoding
+    TokenError,  # NumPy: a header cut off
+    csv.Error,
+    struct.error,
+    zlib.error,
+    zipfile.BadZipFile,
+    Image.DecompressionBombError,
+    scipy.io.matlab.MatReadError,
+)
+MANY_NUMBERS, MUCH_SMALLER = 2**26, 100
+MAX_FEATURES = 2**20
+H5_SECONDS = 2  # of the processor that going through an HDF5 file may take, without the data of a large one
+
+
+def told(reader, paths, what="not in its format"):
+    """Calls `reader(paths)`, in which libraries parse files, and tells their failures in one sentence.
+
+    Args:
+        reader: function of the list of paths.
+        paths: list of Path.
+        what: what a file is that is not damaged.
+
+    Raises:
+        InputError: instead of anything in `DAMAGED`.
+    """
+    try:
+        with np.errstate(invalid="raise"):  # NaN cast to a label
+            return reader(paths)
+    except InputError:
+        raise
+    except DAMAGED as error:
+        names = ", ".join(str(path) for path in paths)
+        raise InputError(f"Cannot read {names}: damaged, or {what} ({in_brief(error)}); get it again.") from error
+
+
+def in_brief(error):
+    return next(iter(str(error).splitlines()), repr(error))
+
+
+def check_expansion(path, numbers, size, stored):
+    """Raises InputError where a few bytes stand for very many numbers, before memory is taken for them.
+
+    Args:
+        path: of the file.
+        numbers: how many its header announces.
+        size: their bytes.
+        stored: the bytes that are there of them.
+    """
+    if numbers > MANY_NUMBERS and size > MUCH_SMALLER * stored:
+        raise InputError(
+            f"{path} is damaged or a trap: {stored} bytes are to become {size}; save it uncompressed, or x as a sparse "
+            "matrix."
+        )
+
+
+def check_features(n):
+    """Raises InputError where samples have more features than the network can have weights for."""
+    if n > MAX_FEATURES:
+        raise InputError(
+            f"x has {n} features, and the first layer has weights for each: choose, hash or count fewer, at most "
+            f"{MAX_FEATURES}."
+        )
+
+
+def open_h5(path):
+    """h5py.File for reading, after a child process has gone through the file and come to an end.
+
+    On some damaged files the HDF5 library loops for ever, or crashes, where no exception can end it.
+
+    Raises:
+        InputError: if the child did not.
+    """
+    if sys.platform == "linux":  # elsewhere a fork beside TensorFlow's threads is not safe
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of that fork: the child touches HDF5 alone
+            child = os.fork()
+        if child == 0:
+            _go_through(path)
+        if os.WIFSIGNALED(os.waitpid(child, 0)[1]):
+            raise InputError(f"{path} is damaged so that the HDF5 library does not get through it: get it again.")
+    return h5py.File(path, "r")
+
+
+def _go_through(path):
+    """Reads what can be read in an HDF5 file, and ends this process: by a signal if that takes too long."""
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_PROF, H5_SECONDS)
+    size = os.stat(path).st_size
+
+    def visit(_, item):
+        dict(item.attrs)
+        if isinstance(item, h5py.Dataset) and size < MANY_NUMBERS and item.nbytes < MUCH_SMALLER * size:
+            item[...]
+
+    try:
+        with h5py.File(path, "r") as file:
+            visit("", file)
+            file.visititems(visit)
+    finally:
+        os._exit(0)  # an exception will be raised again, and told, where the file is read
+
+
+def plain_array(path, item):
+    """A dataset of the HDF5 file `path` as an array, text as str.
+
+    Raises:
+        InputError: if it lies in another file, which who made this one may want to be told of, or is a trap.
+    """
+    item = as_dataset(item)
+    if item.file.filename != str(path) or item.external or item.is_virtual:
+        raise InputError(f"{path} takes {item.name} from other files: save the array itself.")
+    check_expansion(path, item.size, item.nbytes, item.id.get_storage_size())
+    return item.asstr()[...].astype(str) if h5py.check_string_dtype(item.dtype) else item[...]
+
+
+def as_dataset(item):
+    if not isinstance(item, h5py.Dataset):
+        raise ValueError(f"{item.name} is no array")
+    return item
+
+
+def arrays(path):
+    """np.load without unpickling, of an .npz file or of an .npy file, which is mapped: so it must hold what it says."""
+    try:
+        with np.errstate(over="raise"):  # of a shape's product
+            held = np.load(path, allow_pickle=False, mmap_mode="r")
+        if isinstance(held, np.lib.npyio.NpzFile):
+            _check_members(path, held.zip)
+        return held
+    except ValueError as error:
+        if "pickle" not in str(error) and "Python objects" not in str(error):
+            raise
+        raise InputError(
+            f"{path} is damaged or holds pickled Python objects, which can run code when they are read: save plain "
+            "numeric arrays, np.savez('x.npz', x=x, y=y)."
+        ) from error
+
+
+def _check_members(path, archive):
+    """Raises ValueError or InputError where an array is larger than what is there of it, before memory is taken."""
+    for member in archive.infolist():
+        if not member.filename.endswith(".npy"):
+            continue
+        with archive.open(member) as file:
+            header = {(1, 0): read_array_header_1_0, (2, 0): read_array_header_2_0}[read_magic(file)]
+            shape, _, dtype = header(file)
+        numbers = math.prod(shape)
+        if not dtype.hasobject and numbers * dtype.itemsize > member.file_size:
+            raise ValueError(f"{member.filename} announces shape {shape} and has {member.file_size} bytes")
+        check_expansion(path, numbers, member.file_size, member.compress_size)
