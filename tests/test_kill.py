@@ -61,26 +61,30 @@ def phase(folder):
 
 
 def test_a_run_that_gets_a_signal_and_is_resumed_ends_like_an_unbroken_one(tmp_path):
-    kill_again_and_again("DEC.py", [signal.SIGTERM], MIDDLE, 4, tmp_path)
+    kill_again_and_again("DEC.py", [signal.SIGTERM], MIDDLE, 1 / 3, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("script", ["DEC.py", "IDEC.py"])
 def test_a_run_killed_at_twenty_random_moments_and_resumed_ends_like_an_unbroken_one(script, tmp_path):
-    phases = kill_again_and_again(script, 10 * [signal.SIGTERM, signal.SIGKILL], LONG, 4, tmp_path)
+    phases = kill_again_and_again(script, 10 * [signal.SIGTERM, signal.SIGKILL], LONG, 1 / 8, tmp_path)
     print(script, len(phases), "kills:", phases)
     assert set(phases) == {"pretraining", "clustering"}
 
 
-def kill_again_and_again(script, signals, lengths, seconds, tmp_path):
-    """Sends each signal to a run at a random moment of its first seconds of training, and resumes it.
+def kill_again_and_again(script, signals, lengths, share, tmp_path):
+    """Sends each signal to a run at a random moment of its training's first seconds, and resumes it.
+
+    Args:
+        share: of the seconds that a whole run takes here.
 
     Returns:
         the phases that it was killed in.
     """
     chance, whole, cut = random.Random(7), tmp_path / "whole", tmp_path / "cut"
+    began = time.monotonic()
     finished(start([script], whole, *lengths))
-    phases = []
+    seconds, phases = share * (time.monotonic() - began), []
     for how in signals:
         process = start([script], cut, *lengths, "--resume")
         under_way(process)
