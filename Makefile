@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow fuzz audit lint lock clean
+.PHONY: demo test test-slow coverage mutants fuzz audit lint lock clean
 
 demo: .venv/ready  ## trains and scores DEC on scikit-learn's digits: a minute or two
 	$(BIN)/python DEC.py --dataset digits
@@ -12,6 +12,15 @@ test: .venv/ready
 
 test-slow: .venv/ready  ## minutes; real data where DEC_DATA_DIR has it
 	$(BIN)/python -m pytest -m slow
+
+coverage: .venv/ready  ## of lines and branches, by the fast tests
+	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered
+
+mutants: .venv/ready  ## hours: changes clustering.py, metrics.py and autoencoder.py in place, one thing at a time; do it in a clone
+	$(BIN)/python -m pip install --quiet "cosmic-ray>=8.4"
+	PATH=$(CURDIR)/$(BIN):$$PATH; cosmic-ray init tests/mutation.toml mutants.sqlite && \
+	  cr-filter-operators mutants.sqlite tests/mutation.toml && cosmic-ray exec tests/mutation.toml mutants.sqlite
+	$(BIN)/cr-report mutants.sqlite | tail
 
 fuzz: .venv/ready  ## half an hour: the table of tests/README.md
 	$(BIN)/python -m tests.fuzz --mutations 2000
