@@ -332,7 +332,8 @@ def cluster(dec, x, y=None, *, maxiter, batch_size, tol, update_interval, save_d
     update_interval = update_interval or epoch
 
     codes = predict(dec.encoder, x)
-    check_finite(codes, "a code")
+    with np.errstate(over="ignore"):
+        check_finite(np.square(codes).sum(), "the codes' square, which distances are made of,")
     centers, start_labels = STARTS[start](codes, dec.n_clusters, dec.seed)
     dec.model.get_layer("clustering").set_weights([centers])
 

@@ -4,6 +4,7 @@ A file is written under a temporary name and then renamed, so that it is there w
 """
 
 import csv
+import gc
 import json
 import logging
 import os
@@ -46,7 +47,7 @@ DAMAGED = (
 )
 MANY_NUMBERS, MUCH_SMALLER = 2**26, 100
 MAX_FEATURES = 2**20
-H5_SECONDS = 3  # that going through an HDF5 file may take, without the data of a large one
+H5_SECONDS = 1  # of work that going through an HDF5 file may take, without large arrays
 LAYERS = ("InputLayer", "Dense", "Dropout", "ClusteringLayer")
 KERAS_FILE = "no HDF5 file with Keras weights"
 
@@ -260,20 +261,28 @@ def open_h5(path):
             child = os.fork()
         if child == 0:
             _go_through(path)
-        if os.WIFSIGNALED(os.waitpid(child, 0)[1]):
+        status = os.waitpid(child, 0)[1]
+        if os.WIFSIGNALED(status) and os.WTERMSIG(status) != signal.SIGALRM:
             raise InputError(f"{path} is damaged so that the HDF5 library does not get through it: get it again.")
     return h5py.File(path, "r")
 
 
 def _go_through(path):
-    """Reads what can be read in an HDF5 file, and ends this process: by a signal if that takes too long."""
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, H5_SECONDS)
-    size = os.stat(path).st_size
+    """Reads what can be read in an HDF5 file, and ends this process: by SIGPROF if that is too much work.
+
+    SIGALRM ends one that waits for a thread that the fork left behind, which says nothing of the file.
+    """
+    gc.disable()  # TensorFlow's objects would wait for their threads
+    for name, timer, seconds in (("SIGPROF", signal.ITIMER_PROF, H5_SECONDS), ("SIGALRM", signal.ITIMER_REAL, 30)):
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
+        signal.setitimer(timer, seconds)
+    left = 2**26  # bytes of arrays to read: a loop shows in few
 
     def visit(_, item):
+        nonlocal left
         dict(item.attrs)
-        if isinstance(item, h5py.Dataset) and size < MANY_NUMBERS and item.nbytes < MUCH_SMALLER * size:
+        if isinstance(item, h5py.Dataset) and item.nbytes <= left:
+            left -= item.nbytes
             item[...]
 
     try:
