@@ -1,6 +1,7 @@
 """Reading what may be damaged or a trap: data, weights and models come from strangers. See SECURITY.md."""
 
 import csv
+import gc
 import math
 import os
 import signal
@@ -42,7 +43,7 @@ DAMAGED = (
 )
 MANY_NUMBERS, MUCH_SMALLER = 2**26, 100
 MAX_FEATURES = 2**20
-H5_SECONDS = 2  # of the processor that going through an HDF5 file may take, without the data of a large one
+H5_SECONDS = 2  # of work that going through an HDF5 file may take
 
 
 def told(reader, paths, what="not in its format"):
@@ -109,20 +110,28 @@ def open_h5(path):
             child = os.fork()
         if child == 0:
             _go_through(path)
-        if os.WIFSIGNALED(os.waitpid(child, 0)[1]):
+        status = os.waitpid(child, 0)[1]
+        if os.WIFSIGNALED(status) and os.WTERMSIG(status) != signal.SIGALRM:
             raise InputError(f"{path} is damaged so that the HDF5 library does not get through it: get it again.")
     return h5py.File(path, "r")
 
 
 def _go_through(path):
-    """Reads what can be read in an HDF5 file, and ends this process: by a signal if that takes too long."""
-    signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_PROF, H5_SECONDS)
-    size = os.stat(path).st_size
+    """Reads what can be read in an HDF5 file, and ends this process: by SIGPROF if that is too much work.
+
+    SIGALRM ends one that waits for a thread that the fork left behind, which says nothing of the file.
+    """
+    gc.disable()  # TensorFlow's objects would wait for their threads
+    for name, timer, seconds in (("SIGPROF", signal.ITIMER_PROF, H5_SECONDS), ("SIGALRM", signal.ITIMER_REAL, 30)):
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
+        signal.setitimer(timer, seconds)
+    left = 2**24  # bytes of arrays to read: a loop shows in few, and a sound file must never take the seconds
 
     def visit(_, item):
+        nonlocal left
         dict(item.attrs)
-        if isinstance(item, h5py.Dataset) and size < MANY_NUMBERS and item.nbytes < MUCH_SMALLER * size:
+        if isinstance(item, h5py.Dataset) and item.nbytes <= left:
+            left -= item.nbytes
             item[...]
 
     try:

@@ -1,9 +1,14 @@
+import os
 import resource
+import signal
+import sys
 
+import h5py
 import keras
 import numpy as np
 import pytest
 
+import untrusted
 from files import (
     GrowingTable,
     InputError,
@@ -94,3 +99,28 @@ def test_attributes_of_no_hdf5_file_are_told(tmp_path):
     (tmp_path / "text.h5").write_text("no HDF5")
     with pytest.raises(InputError, match="no HDF5 file"):
         read_attributes(tmp_path / "text")
+
+
+def loop(*_):
+    while True:
+        pass
+
+
+def crash(*_):
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def fail(*_):
+    raise RuntimeError("no such object")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a child is forked on Linux")
+@pytest.mark.parametrize("broken", [loop, crash])
+def test_an_hdf5_file_that_the_library_does_not_get_through_is_told(broken, tmp_path, monkeypatch):
+    h5py.File(tmp_path / "x.h5", "w").close()
+    monkeypatch.setattr(untrusted, "H5_SECONDS", 0.1)
+    monkeypatch.setattr(h5py.Group, "visititems", broken)
+    with pytest.raises(InputError, match=r"x\.h5 is damaged so that the HDF5 library"):
+        read_attributes(tmp_path / "x.h5")
+    monkeypatch.setattr(h5py.Group, "visititems", fail)  # is told where the file is read, if it is there too
+    assert read_attributes(tmp_path / "x.h5") == {}
