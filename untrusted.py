@@ -1,15 +1,17 @@
 """Reading what may be damaged or a trap: data, weights and models come from strangers. See SECURITY.md."""
 
 import csv
-import gc
+import json
 import math
 import os
-import signal
 import struct
+import subprocess
 import sys
-import warnings
+import uuid
 import zipfile
 import zlib
+from functools import cache
+from pathlib import Path
 from tokenize import TokenError
 
 import h5py
@@ -43,7 +45,7 @@ DAMAGED = (
 )
 MANY_NUMBERS, MUCH_SMALLER = 2**26, 100
 MAX_FEATURES = 2**20
-H5_SECONDS = 2  # of work that going through an HDF5 file may take
+GUARD = Path(__file__).with_name("h5_guard.py")
 
 
 def told(reader, paths, what="not in its format"):
@@ -97,49 +99,38 @@ def check_features(n):
 
 
 def open_h5(path):
-    """h5py.File for reading, after a child process has gone through the file and come to an end.
+    """h5py.File for reading, after another process has gone through the file and come to an end.
 
     On some damaged files the HDF5 library loops for ever, or crashes, where no exception can end it.
 
     Raises:
-        InputError: if the child did not.
+        InputError: if that process did not.
     """
-    if sys.platform == "linux":  # elsewhere a fork beside TensorFlow's threads is not safe
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of that fork: the child touches HDF5 alone
-            child = os.fork()
-        if child == 0:
-            _go_through(path)
-        status = os.waitpid(child, 0)[1]
-        if os.WIFSIGNALED(status) and os.WTERMSIG(status) != signal.SIGALRM:
-            raise InputError(f"{path} is damaged so that the HDF5 library does not get through it: get it again.")
+    if os.name == "posix" and not _gets_through(path):
+        raise InputError(f"{path} is damaged so that the HDF5 library does not get through it: get it again.")
     return h5py.File(path, "r")
 
 
-def _go_through(path):
-    """Reads what can be read in an HDF5 file, and ends this process: by SIGPROF if that is too much work.
-
-    SIGALRM ends one that waits for a thread that the fork left behind, which says nothing of the file.
-    """
-    gc.disable()  # TensorFlow's objects would wait for their threads
-    for name, timer, seconds in (("SIGPROF", signal.ITIMER_PROF, H5_SECONDS), ("SIGALRM", signal.ITIMER_REAL, 30)):
-        signal.signal(getattr(signal, name), signal.SIG_DFL)
-        signal.setitimer(timer, seconds)
-    left = 2**24  # bytes of arrays to read: a loop shows in few, and a sound file must never take the seconds
-
-    def visit(_, item):
-        nonlocal left
-        dict(item.attrs)
-        if isinstance(item, h5py.Dataset) and item.nbytes <= left:
-            left -= item.nbytes
-            item[...]
-
+def _gets_through(path):
+    guard, number = _guard(os.getpid()), uuid.uuid4().hex
     try:
-        with h5py.File(path, "r") as file:
-            visit("", file)
-            file.visititems(visit)
-    finally:
-        os._exit(0)  # an exception will be raised again, and told, where the file is read
+        guard.stdin.write(json.dumps([number, str(Path(path).resolve())]) + "\n")
+        guard.stdin.flush()
+        answer = ["", ""]
+        while answer[0] != number:  # else it is of a question that was broken off
+            answer = guard.stdout.readline().split()
+    except (BrokenPipeError, IndexError):  # it was killed, which says nothing of the file
+        _guard.cache_clear()
+        return True
+    return answer[1] == "1"
+
+
+@cache
+def _guard(process):
+    """The process that goes through files for this `process` until it ends; a forked one has its own."""
+    streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+    return subprocess.Popen([sys.executable, str(GUARD)], env=environment, start_new_session=True, **streams)
 
 
 def plain_array(path, item):
