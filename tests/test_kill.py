@@ -16,7 +16,7 @@ from files import TEMPORARY
 
 ROOT = Path(__file__).resolve().parent.parent
 LONG = ["--pretrain_epochs", "150", "--maxiter", "900", "--update_interval", "10", "--tol", "0"]
-MIDDLE = ["--pretrain_epochs", "50", "--maxiter", "200", "--update_interval", "10", "--tol", "0"]
+MIDDLE = ["--pretrain_epochs", "40", "--maxiter", "120", "--update_interval", "10", "--tol", "0"]
 SHORT = ["--pretrain_epochs", "30", "--maxiter", "80", "--update_interval", "20", "--tol", "0"]
 # Ends itself instead of giving a file its name for the n-th time, and keeps checkpoints as often as it can.
 DYING_IN_WRITE = """

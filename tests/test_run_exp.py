@@ -21,6 +21,7 @@ from sklearn.datasets import make_blobs
 
 import cli
 import datasets
+import files
 import run_exp
 import tables
 from DEC import DEC
@@ -341,13 +342,14 @@ def test_dask_missing_is_told(npz, capsys, monkeypatch):
     assert "pip install distributed" in capsys.readouterr().err
 
 
-def test_two_sweeps_do_not_share_a_folder(tmp_path):
-    with (
-        run_exp.only_sweep(tmp_path),
-        pytest.raises(run_exp.InputError, match=r"Another run_exp\.py"),
-        run_exp.only_sweep(tmp_path),
-    ):
-        pass
+def test_two_sweeps_do_not_share_a_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results" / "exp1").mkdir(parents=True)
+    with files.only_run(tmp_path / "results" / "exp1"), pytest.raises(SystemExit) as end:
+        run_exp.main(["--datasets", "digits"])
+    assert end.value.code == 2
+    assert "Another run writes to" in capsys.readouterr().err
+    assert not (tmp_path / "results" / "exp1" / "settings.json").exists()
 
 
 def test_defaults_are_those_of_the_seed(tmp_path, monkeypatch):
