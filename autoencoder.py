@@ -79,13 +79,12 @@ def pretrain(
         FloatingPointError: if the training diverges; no weights are then written.
         InputError: if `resume` and the checkpoint is of another training, or damaged.
     """
-    run = {"pretraining": "end-to-end", "optimizer": configuration(optimizer)}
-    run |= {"schedule": schedule} | _run(dec, x, epochs, batch_size)
-    if resume and _load_finished(dec, save_dir, run):
+    how = {"pretraining": "end-to-end", "optimizer": configuration(optimizer), "schedule": schedule}
+    checkpoint = _begin(dec, x, epochs, batch_size, save_dir, resume, how)
+    if checkpoint is None:
         return
     if schedule == "cosine":
         optimizer.learning_rate = _cosine(float(optimizer.learning_rate), epochs * batches_per_epoch(x, batch_size))
-    checkpoint = _checkpoint(save_dir, run, resume)
     _end_to_end(dec, x, y, optimizer, epochs, batch_size, save_dir, callbacks, checkpoint)
 
 
@@ -104,10 +103,9 @@ def pretrain_layerwise(dec, x, y=None, *, epochs=None, batch_size, save_dir, cal
     Other arguments and errors as for `pretrain`.
     """
     epochs = epochs or -(-PAPER_BATCHES // batches_per_epoch(x, batch_size))
-    run = {"pretraining": "layerwise"} | _run(dec, x, epochs, batch_size)
-    if resume and _load_finished(dec, save_dir, run):
+    checkpoint = _begin(dec, x, epochs, batch_size, save_dir, resume, {"pretraining": "layerwise"})
+    if checkpoint is None:
         return
-    checkpoint = _checkpoint(save_dir, run, resume)
 
     n_layers = len(dec.dims) - 1
     for i in range(checkpoint.stage, n_layers):
@@ -121,14 +119,19 @@ def pretrain_layerwise(dec, x, y=None, *, epochs=None, batch_size, save_dir, cal
     _end_to_end(dec, x, y, _sgd_with_drops(), epochs, batch_size, save_dir, callbacks, checkpoint, n_layers)
 
 
-def _run(dec, x, epochs, batch_size):
-    """What a pretraining has to share with another to end like it."""
-    run = {"dims": dec.dims, "epochs": epochs, "batch_size": batch_size, "seed": dec.seed}
-    return run | {"samples": x.shape[0], "checksum": checksum(x)}
+def _begin(dec, x, epochs, batch_size, save_dir, resume, how):
+    """The Checkpoint of a pretraining; None if one that is to be resumed came to its end: its weights are loaded.
 
-
-def _checkpoint(save_dir, run, resume):
-    return Checkpoint(save_dir and Path(save_dir, "pretrain_checkpoint.npz"), run, resume)
+    Args:
+        how: dict of what, beside the other arguments, a pretraining has to share with another to end like it.
+    """
+    if not save_dir:
+        return Checkpoint(None, {})
+    run = how | {"dims": dec.dims, "epochs": epochs, "batch_size": batch_size, "seed": dec.seed}
+    run |= {"samples": x.shape[0], "checksum": checksum(x)}
+    if resume and _load_finished(dec, save_dir, run):
+        return None
+    return Checkpoint(Path(save_dir, "pretrain_checkpoint.npz"), run, resume)
 
 
 def _load_finished(dec, save_dir, run):

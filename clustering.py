@@ -323,6 +323,19 @@ def _run(dec, x):
     return run | {"weights": [zlib.crc32(weight) for weight in dec.autoencoder.get_weights()]}
 
 
+def _begin(dec, x, start, update_interval, checkpoint):
+    """Sets the centres, unless the checkpoint has them; returns the ClusteringResult so far."""
+    if not checkpoint.epoch:
+        codes = predict(dec.encoder, x)
+        with np.errstate(over="ignore"):
+            check_finite(np.square(codes).sum(), "the codes' square, which distances are made of,")
+        centers, labels = STARTS[start](codes, dec.n_clusters, dec.seed)
+        dec.model.get_layer("clustering").set_weights([centers])
+        checkpoint.arrays["start_labels"] = labels
+    labels, log = checkpoint.arrays["start_labels"], checkpoint.kept.setdefault("log", [])
+    return ClusteringResult(labels, labels, checkpoint.epoch * update_interval, log=log)
+
+
 def cluster(
     dec,
     x,
@@ -364,18 +377,10 @@ def cluster(
     update_interval = update_interval or epoch
     name = dec.name.lower()
     ranges = {"maxiter": maxiter, "batch_size": batch_size, "tol": tol, "update_interval": update_interval}
-    run = ranges | {"start": start} | _run(dec, x)
+    run = ranges | {"start": start} | _run(dec, x) if save_dir else {}
     checkpoint = Checkpoint(save_dir and save_dir / f"{name}_checkpoint.npz", run, resume)
 
-    if not checkpoint.epoch:
-        codes = predict(dec.encoder, x)
-        with np.errstate(over="ignore"):
-            check_finite(np.square(codes).sum(), "the codes' square, which distances are made of,")
-        centers, labels = STARTS[start](codes, dec.n_clusters, dec.seed)
-        dec.model.get_layer("clustering").set_weights([centers])
-        checkpoint.arrays["start_labels"] = labels
-    start_labels, log = checkpoint.arrays["start_labels"], checkpoint.kept.setdefault("log", [])
-    result = ClusteringResult(start_labels, start_labels, checkpoint.epoch * update_interval, log=log)
+    result = _begin(dec, x, start, update_interval, checkpoint)
     interval_end = _IntervalEnd(dec, x, y, result, tol, maxiter, save_dir and save_dir / f"{name}_log.csv")
 
     def with_targets(indices, batch):
