@@ -208,18 +208,17 @@ def markdown(lines):
 def write_seeds_csv(path, rows):
     """DEC-keras' layout: of each data set its name, then the AE+k-means rows and their mean, then DEC's."""
     scores = ("acc", "nmi", "ari")
-    with whole_file(path) as temporary, open(temporary, "w", newline="") as file:
-        writer = csv.DictWriter(file, ["trials", *scores], restval="")
-        writer.writeheader()
-        for dataset in dict.fromkeys(row["dataset"] for row in sorted(rows, key=row_order)):
-            writer.writerow({"trials": dataset})
-            for method in ("AE+k-means", "DEC"):
-                ours = [row for row in rows if (row["dataset"], row["method"]) == (dataset, method)]
-                for row in sorted(ours, key=row_order):
-                    writer.writerow({"trials": row["trial"] - 1, **{name: row[name] for name in scores}})
-                if ours:
-                    means = {name: round(float(np.mean([row[name] for row in ours])), 6) for name in scores}
-                    writer.writerow({"trials": " ", **means})
+    lines = []
+    for dataset in dict.fromkeys(row["dataset"] for row in sorted(rows, key=row_order)):
+        lines.append({"trials": dataset})
+        for method in ("AE+k-means", "DEC"):
+            ours = [row for row in rows if (row["dataset"], row["method"]) == (dataset, method)]
+            for row in sorted(ours, key=row_order):
+                lines.append({"trials": row["trial"] - 1, **{name: row[name] for name in scores}})
+            if ours:
+                means = {name: round(float(np.mean([row[name] for row in ours])), 6) for name in scores}
+                lines.append({"trials": " ", **means})
+    write_csv(path, ["trials", *scores], lines)
 
 
 # The tables in the project's README.
