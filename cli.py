@@ -71,6 +71,21 @@ def main(method, arguments=None):
 def parse(method, arguments=None):
     """The command line as a namespace; argparse ends the program with exit code 2 where it does not parse."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    parser = _parser(method)
+    args = parser.parse_args(arguments)
+    if args.positional is not None and args.dataset is not None:
+        parser.error("give the data set once: as the first argument or with --dataset")
+    if args.resume and args.strategy == "multiworker":
+        parser.error("--resume is for one host: hosts cut off at different moments cannot go on together")
+    if args.save_dir is None:
+        args.save_dir = "results" if args.positional is None else f"results/{method.name.lower()}"
+    args.command = shlex.join([parser.prog, *arguments])
+    args.save_dir = Path(args.save_dir)
+    args.dataset = next((name for name in (args.positional, args.dataset) if name is not None), "mnist")
+    return args
+
+
+def _parser(method):
     parser = argparse.ArgumentParser(
         prog=f"{method.name}.py",
         description=f"Cluster a data set with {method.name}, and score the clusters where it has labels.",
@@ -127,17 +142,7 @@ def parse(method, arguments=None):
     add("--figures", action="store_true", help="draw the run at its end: figures/ and report.html, as figures.py does")
     board = "log both phases and the embedding to tensorboard/, for `tensorboard --logdir`"
     add("--tensorboard", action="store_true", help=board)
-    args = parser.parse_args(arguments)
-    if args.positional is not None and args.dataset is not None:
-        parser.error("give the data set once: as the first argument or with --dataset")
-    if args.save_dir is None:
-        args.save_dir = "results" if args.positional is None else folder
-    if args.resume and args.strategy == "multiworker":
-        parser.error("--resume is for one host: hosts cut off at different moments cannot go on together")
-    args.command = shlex.join([parser.prog, *arguments])
-    args.save_dir = Path(args.save_dir)
-    args.dataset = next((name for name in (args.positional, args.dataset) if name is not None), "mnist")
-    return args
+    return parser
 
 
 def _whole(at_least, at_most=None):
