@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse
 import tensorflow as tf
 
-PREDICT_BATCH = 4096  # samples; Keras' default of 32 makes a refresh of P several times slower
+PREDICT_BATCH = 1024  # samples; Keras' default of 32 makes a refresh of P several times slower
 XLA_BATCHES = 1000  # a training of fewer is not worth XLA's compiling
 
 

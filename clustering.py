@@ -25,7 +25,7 @@ from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_limits
 
 import metrics
-from batches import PREDICT_BATCH, BatchTrainer, batches_per_epoch, checksum, endless_batches, pieces, predict
+from batches import BatchTrainer, batches_per_epoch, checksum, endless_batches, pieces, predict
 from checkpoint import Checkpoint
 from files import GrowingTable, InputError, check_number, check_whole
 from weights import save_model
@@ -34,6 +34,7 @@ if keras.backend.backend() != "tensorflow":
     raise ImportError("DEC needs Keras' TensorFlow backend: set KERAS_BACKEND=tensorflow before you start Python.")
 
 MANY_CODES = 100_000  # past these k-means goes through the codes in mini-batches, and a mixture is fitted to a sample
+MINI_BATCH = 4096  # codes, of k-means in mini-batches
 SEARCH_CODES = 15_000  # among which a mixture's restarts are compared
 
 
@@ -141,7 +142,7 @@ def kmeans_start(codes, n_clusters, seed=None, n_init=20):
     kmeans = KMeans(n_clusters, n_init=n_init, random_state=seed)
     if len(codes) > MANY_CODES:
         print(f"k-means in mini-batches, since there are more than {MANY_CODES} samples.")
-        kmeans = MiniBatchKMeans(n_clusters, n_init=n_init, random_state=seed, batch_size=PREDICT_BATCH)
+        kmeans = MiniBatchKMeans(n_clusters, n_init=n_init, random_state=seed, batch_size=MINI_BATCH)
     with _repeatable():
         kmeans.fit(codes)
     if (found := len(np.unique(kmeans.labels_))) < n_clusters:
