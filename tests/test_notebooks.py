@@ -20,7 +20,7 @@ def execute(name, folder, monkeypatch, less=None):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("IPYTHONDIR", str(folder / "ipython"))
     (folder / "notebooks").mkdir()
-    client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(folder / "notebooks")}})
+    client = NotebookClient(notebook, timeout=1200, resources={"metadata": {"path": str(folder / "notebooks")}})
     return client.execute()
 
 
