@@ -12,7 +12,7 @@ import sys
 import h5py
 
 SECONDS = 2  # of work that going through a file may take
-BYTES = 2**24  # of arrays to read: a loop shows in few, and a sound file must never take the seconds
+BYTES, ITEMS = 2**24, 5000  # to go through: a loop shows in few, and a sound file must never take the seconds
 
 
 def main():
@@ -28,14 +28,18 @@ def go_through(path):
     """Reads what can be read in a file, and ends this process: by SIGPROF if that is too much work."""
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
-    left = BYTES
+    left, items = BYTES, ITEMS
 
     def visit(_, item):
-        nonlocal left
+        nonlocal left, items
+        items -= 1
+        if items < 0:
+            return True  # ends visititems
         dict(item.attrs)
         if isinstance(item, h5py.Dataset) and item.nbytes <= left:
             left -= item.nbytes
             item[...]
+        return None
 
     try:
         with h5py.File(path, "r") as file:

@@ -7,6 +7,7 @@ import os
 import struct
 import subprocess
 import sys
+import threading
 import uuid
 import zipfile
 import zlib
@@ -46,6 +47,7 @@ DAMAGED = (
 MANY_NUMBERS, MUCH_SMALLER = 2**26, 100
 MAX_FEATURES = 2**20
 GUARD = Path(__file__).with_name("h5_guard.py")
+GUARDED = threading.Lock()  # one question to it at a time: threads would take each other's answers
 
 
 def told(reader, paths, what="not in its format"):
@@ -71,6 +73,38 @@ def told(reader, paths, what="not in its format"):
 
 def in_brief(error):
     return next(iter(str(error).splitlines()), repr(error))
+
+
+def read_json(path):
+    """The dict that a file of JSON holds.
+
+    Raises:
+        InputError: if it holds none.
+    """
+    return told(lambda paths: dict(json.loads(paths[0].read_text(encoding="utf-8"))), [Path(path)], "no dict in JSON")
+
+
+def read_log(path):
+    """The columns of a training's log as float arrays, NaN where it has no number; {} where there is no log, or no row.
+
+    Raises:
+        InputError: if it is no table.
+    """
+    rows = told(_rows, [path], "no table") if path.is_file() else []
+    names = [name for name in rows[0] if name is not None] if rows else []  # None: what goes past the header
+    return {name: np.array([_number(row[name]) for row in rows]) for name in names}
+
+
+def _rows(paths):
+    with open(paths[0], newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _number(text):
+    try:
+        return float(text)
+    except (TypeError, ValueError):  # "NA", nothing, or a row cut off
+        return math.nan
 
 
 def check_expansion(path, numbers, size, stored):
@@ -112,7 +146,12 @@ def open_h5(path):
 
 
 def _gets_through(path):
-    guard, number = _guard(os.getpid()), uuid.uuid4().hex
+    with GUARDED:
+        return _asked(_guard(os.getpid()), path)
+
+
+def _asked(guard, path):
+    number = uuid.uuid4().hex
     try:
         guard.stdin.write(json.dumps([number, str(Path(path).resolve())]) + "\n")
         guard.stdin.flush()

@@ -46,6 +46,7 @@ import own_data
 import prediction
 import scaling
 import tables
+import untrusted
 from checkpoint import Checkpoint
 from DEC import DEC
 from files import InputError
@@ -158,6 +159,16 @@ def read_results(folder, file):
         assert row["method"] in tables.METHODS
         assert all(row[name] is None or isinstance(row[name], int) for name in tables.WHOLE)
         assert all(row[name] is None or np.isfinite(row[name]) for name in tables.FRACTIONS)
+
+
+def read_columns(folder, file):
+    columns = untrusted.read_log(folder / file)
+    assert len({len(values) for values in columns.values()}) <= 1, "columns of different lengths"
+    assert all(values.dtype == float for values in columns.values()), "not numbers"
+
+
+def read_dict(folder, file):
+    assert isinstance(untrusted.read_json(folder / file), dict), "not a dict"
 
 
 # Valid files.
@@ -447,6 +458,8 @@ READERS = {
     "model": Reader(write_weights, read_model, same_name(WEIGHT_BOMBS, "weights.h5")),
     "checkpoint": Reader(write_checkpoint, read_checkpoint, same_name([huge_in_npz, bomb_npz], "checkpoint.npz")),
     "results.csv": Reader(write_results, read_results),
+    "log": Reader(lambda folder: (folder / "log.csv").write_text("iter,acc\n0,0.5\n9,NA\n" * 9), read_columns),
+    "run.json": Reader(lambda folder: (folder / "run.json").write_text(json.dumps({"a": [1, {"b": "ä"}]})), read_dict),
 }
 
 

@@ -7,6 +7,7 @@ import os
 import pickle
 import re
 import shutil
+import threading
 
 import h5py
 import keras
@@ -24,6 +25,7 @@ from estimators import DECClustering
 from files import InputError
 from IDEC import IDEC
 from tests.test_datasets import Payload, pickled_npy, pickled_npz, unpickle
+from untrusted import open_h5
 from weights import save_model
 
 X = np.random.default_rng(0).random((20, 6)).astype(np.float32)
@@ -176,6 +178,29 @@ def test_an_hdf5_file_does_not_take_in_others(link, tmp_path):
         assert file["x"][...].sum() == 12  # so it is to be had
     with pytest.raises(InputError, match="takes /x from other files"):
         load_data(str(tmp_path / "x.h5"))
+
+
+def test_hdf5_files_can_be_opened_by_threads_at_once(tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["x"] = np.ones(3)
+    done = []
+    threads = [
+        threading.Thread(target=lambda: done.extend(open_h5(tmp_path / "x.h5").close() for _ in range(20)), daemon=True)
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(done) == 60
+
+
+def test_an_hdf5_file_of_many_arrays_is_sound(tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w", libver="latest") as file:
+        file["x"] = X
+        for i in range(30_000):
+            file.create_group(f"g{i}")
+    np.testing.assert_array_equal(load_data(f"{tmp_path / 'x.h5'}:/x")[0], X)
 
 
 @pytest.mark.parametrize(("array", "i", "value"), [("indices", 3, 10**6), ("indices", 0, -1), ("indptr", 6, 0)])
