@@ -23,10 +23,11 @@ def check_installed():
         raise InputError("--tensorboard needs one package more: pip install tensorboard.") from error
 
 
-def log(folder):
-    """The callback that logs a phase's losses and scores to `folder`, in place of an earlier run's."""
-    for old in Path(folder).glob("train/events.out.tfevents.*"):
-        old.unlink()
+def log(folder, keep=False):
+    """The callback that logs a phase's losses and scores to `folder`, in place of what is there unless `keep`."""
+    if not keep:
+        for old in Path(folder).glob("train/events.out.tfevents.*"):
+            old.unlink()
     return keras.callbacks.TensorBoard(folder, write_graph=False)
 
 

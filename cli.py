@@ -48,6 +48,7 @@ from settings import (
     get_settings,
     in_numbers,
 )
+from untrusted import read_json
 from weights import load_weights, read_attributes
 
 STRATEGIES = {
@@ -188,22 +189,28 @@ def _run(method, args):
     dec = build(method, args, settings, *data)
     with only_run(writable_folder(args.save_dir)):
         record = Record(args, x, print_settings(dec, args, settings, scaler))
+        final = args.save_dir / f"{dec.name}_model_final.h5"
         if record.finished:
             print(f"The run in {args.save_dir} came to its end; without --resume it begins anew.")
-            return dec
-        if not args.ae_weights:
-            pretrain(dec, x, y, args, settings)
-        start_mse = reconstruction_error(dec, x)
-        cluster(dec, x, y, args, settings)
-        save_assignments(dec, x, y, args, about)
-        report(dec, y, args, settings, errors=(start_mse, reconstruction_error(dec, x)))
-        record.finish(dec, y)
+            dec.load_weights(final)
+        else:
+            train(dec, x, y, args, settings, about)
+            record.finish(dec, y)
         if args.figures:
             import figures  # takes a while
 
-            final = args.save_dir / f"{dec.name}_model_final.h5"
             figures.draw(figures.load_run(final, x, y, **figures.shown(about)))
     return dec
+
+
+def train(dec, x, y, args, settings, about):
+    """Both phases, what they give, and the report of it."""
+    if not args.ae_weights:
+        pretrain(dec, x, y, args, settings)
+    start_mse = reconstruction_error(dec, x)
+    cluster(dec, x, y, args, settings)
+    save_assignments(dec, x, y, args, about)
+    report(dec, y, args, settings, errors=(start_mse, reconstruction_error(dec, x)))
 
 
 class Record:
@@ -221,6 +228,9 @@ class Record:
         data = {"samples": x.shape[0], "features": x.shape[1], "checksum_of_scaled_x": f"{checksum(x):08x}"}
         self.values = as_json({"command": args.command, "settings": settings, "data": data, **environment()})
         earlier = self._earlier() if args.resume else {}
+        if not earlier:  # what an older run that was cut off has left
+            for phase in ("pretrain", "dec", "idec"):
+                (args.save_dir / f"{phase}_checkpoint.npz").unlink(missing_ok=True)
         self.finished = "finished" in earlier
         if not self.finished:
             self._write(started=earlier.get("started", _now()))
@@ -229,10 +239,10 @@ class Record:
         """What is there of the run that is to be resumed; {} if nothing is."""
         if not self.path.is_file():
             return {}
+        earlier = read_json(self.path)
         try:
-            earlier = json.loads(self.path.read_text(encoding="utf-8"))
             had, has = (dict(values["settings"], **values["data"]) for values in (earlier, self.values))
-        except (ValueError, LookupError, TypeError) as error:
+        except (LookupError, TypeError) as error:
             raise InputError(f"{self.path} is damaged ({error}): begin anew, without --resume.") from error
         if differ := [f"{name} {had.get(name)} (now {has[name]})" for name in has if had.get(name) != has[name]]:
             raise InputError(
@@ -328,7 +338,7 @@ def cluster(dec, x, y, args, settings):
 
 
 def logs(args, phase):
-    return [board.log(args.save_dir / "tensorboard" / phase)] if args.tensorboard else []
+    return [board.log(args.save_dir / "tensorboard" / phase, keep=args.resume)] if args.tensorboard else []
 
 
 def save_assignments(dec, x, y, args, about):

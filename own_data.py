@@ -345,8 +345,10 @@ def _from_frame(path, frame, how, named):
 
 def _label_column(path, frame, how):
     """Name of the labels' column, or None."""
-    if how.label_column is None or how.label_column in frame or how.n_features == frame.shape[1]:
-        return how.label_column if how.label_column in frame else None
+    if how.n_features == frame.shape[1] and (how.features is None or how.label_column not in frame):
+        return None  # new data that have none
+    if how.label_column is None or how.label_column in frame:
+        return how.label_column
     try:
         return frame.columns[int(how.label_column)]
     except (ValueError, IndexError) as error:

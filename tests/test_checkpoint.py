@@ -280,8 +280,12 @@ def test_the_command_line_goes_on_and_says_when_all_is_done(tmp_path, every_epoc
     assert finished["started"] == record["started"] <= finished["finished"]
     assert finished["scores"]["acc"] == pytest.approx(again.result.log[-1]["acc"], abs=1e-5)
     capsys.readouterr()
-    run(tmp_path / "cut", "--resume")
+    drawn = []
+    monkeypatch.setattr("figures.draw", drawn.append)
+    finished = run(tmp_path / "cut", "--resume", "--figures")
     assert "came to its end" in capsys.readouterr().out
+    np.testing.assert_array_equal(drawn[0].labels, dec.result.labels)
+    np.testing.assert_array_equal(finished.predict(drawn[0].x), dec.result.labels)
 
     with pytest.raises(InputError, match=r"had .*seed 0 \(now 1\): give the same"):
         run(tmp_path / "cut", "--resume", "--seed", "1")
@@ -318,3 +322,12 @@ def test_hosts_are_not_resumed(capsys):
     with pytest.raises(SystemExit):
         cli.parse(DEC, ["--resume", "--strategy", "multiworker"])
     assert "--resume is for one host" in capsys.readouterr().err
+
+
+def test_what_an_older_run_has_left_does_not_stand_in_the_way(tmp_path, monkeypatch):
+    (tmp_path / "dec_checkpoint.npz").write_bytes(b"of an older run")
+    with monkeypatch.context() as patch:
+        patch.setattr(cli, "pretrain", lambda *_: (_ for _ in ()).throw(Cut))
+        with pytest.raises(Cut):
+            run(tmp_path)
+    run(tmp_path, "--resume")

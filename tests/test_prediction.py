@@ -45,6 +45,15 @@ def table(blobs, tmp_path):
     return tmp_path / "train.csv", (values - values.min(axis=0)) / size
 
 
+def test_new_data_without_a_header_may_lack_their_first_column_the_labels(blobs, tmp_path):
+    x, y = blobs
+    np.savetxt(tmp_path / "train.csv", np.column_stack([y, x]), delimiter=",")
+    np.savetxt(tmp_path / "new.csv", x, delimiter=",")
+    dec = train(DEC, tmp_path / "train.csv", tmp_path / "out", "--label_column", "0")
+    new = predict(DEC, tmp_path / "out" / "DEC_model_final.h5", tmp_path / "new.csv", tmp_path / "labels.csv")
+    np.testing.assert_array_equal(new["cluster"], dec.result.labels)
+
+
 @pytest.mark.parametrize(("method", "program"), [(DEC, DEC), (IDEC, IDEC), (IDEC, DEC)])
 def test_new_data_get_the_clusters_of_training(method, program, table, tmp_path, capsys):
     path, scaled = table
@@ -170,12 +179,12 @@ def test_the_projector_plugin_reads_what_is_written(tmp_path, monkeypatch):
     assert known["sample"].tolist() == [f"a b{i}" for i in known["cluster"]]
 
 
-def test_a_new_log_takes_the_place_of_an_old_one(tmp_path):
+def test_a_new_log_takes_the_place_of_an_old_one_unless_it_goes_on(tmp_path):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile(loss="mse")
-    for _ in range(2):
-        model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0, callbacks=[board.log(tmp_path)])
-    assert len(scalars(tmp_path / "train")["epoch_loss"]) == 1
+    for keep, logs in ((False, 1), (False, 1), (True, 2)):
+        model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0, callbacks=[board.log(tmp_path, keep)])
+        assert len(list((tmp_path / "train").glob("events.out.tfevents.*"))) == logs
 
 
 def test_tensorboard_that_is_not_installed_is_told_before_the_training(table, tmp_path, monkeypatch, capsys):
