@@ -14,23 +14,26 @@ import io
 import json
 import logging
 import re
+import zlib
 from contextlib import redirect_stdout
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 from scipy.special import rel_entr
-from sklearn.metrics import silhouette_score
 
 import batches
 import cli
 import figures
 import metrics
 from batches import checksum
+from checkpoint import as_json
 from clustering import kmeans_start, target_distribution
 from DEC import DEC
 from files import InputError, errors_told, only_run, writable_folder, write_csv, write_text
 from settings import in_numbers
+from untrusted import read_json
+from weights import resolve_h5
 
 SAMPLE = 2000  # samples whose silhouettes are taken: they are compared pair by pair
 CLOSE = 0.98  # of the best silhouette: nearly as good
@@ -70,8 +73,11 @@ def parse(arguments=None):
     parser.add_argument("--validation", type=cli._share, default=0.2, metavar="SHARE", help=share)
     own, others = parser.parse_known_args(arguments)
     args = cli.parse(ChooseK, ["--save_dir", f"results/{ChooseK.name}", *others])
-    if args.n_clusters is not None or args.figures:
-        parser.error("--n_clusters and --figures are for one number of clusters: say which to compare with --k")
+    if args.n_clusters is not None or args.figures or args.tensorboard or args.strategy != "none":
+        parser.error(
+            "--n_clusters, --figures, --tensorboard and --strategy are for one number of clusters: say which to "
+            "compare with --k"
+        )
     args.k, args.validation, args.n_clusters = own.k, own.validation, own.k[-1]
     args.resume = True  # whatever is there already of these settings
     return args
@@ -143,8 +149,9 @@ def validation_rows(n, args):
 def identity(args, settings, x):
     """What a row of choose_k.csv depends on beside its k, as JSON holds it."""
     names = ("dataset", "protocol", "batch_size", "maxiter", "tol", "seed", "validation", "ae_weights")
-    given = {name: getattr(args, name) for name in names}
-    return json.loads(json.dumps(given | asdict(settings) | {"samples": list(x.shape), "checksum": checksum(x)}))
+    given = {name: getattr(args, name) for name in names} | asdict(replace(settings, scale=None))  # x is scaled already
+    weights = args.ae_weights and zlib.crc32(resolve_h5(args.ae_weights).read_bytes())
+    return as_json(given | {"samples": x.shape, "checksum": checksum(x), "checksum_of_weights": weights})
 
 
 def earlier_rows(folder, this_run):
@@ -156,7 +163,7 @@ def earlier_rows(folder, this_run):
     path = folder / "settings.json"
     if not path.exists():
         return None
-    if json.loads(path.read_text()) != this_run:
+    if read_json(path) != this_run:
         raise InputError(f"{folder} has the results of other data or settings: choose another --save_dir, or empty it.")
     if not (folder / "choose_k.csv").exists():
         return {}
@@ -172,7 +179,7 @@ def _number(text):
 def measure(k, args, settings, data, held_out):
     """k-means and DEC with k clusters, from the pretrained weights and the seed: a row of choose_k.csv.
 
-    DEC's clustering phase trains on the samples that are not held out.
+    DEC's clustering phase trains on the samples that are not held out: a copy of them, in memory.
     """
     x, y, *how, _ = data
     dec = cli.build(DEC, args, settings, x, y, *how, k)
@@ -185,8 +192,8 @@ def measure(k, args, settings, data, held_out):
     train_loss, validation_loss = clustering_loss(q[~held_out]), clustering_loss(q[held_out])
     return {
         "k": k,
-        "silhouette_x": silhouette(batches.rows(x, sample), labels[sample]),
-        "silhouette": silhouette(codes[sample], kmeans_labels[sample]),
+        "silhouette_x": metrics.silhouette(batches.rows(x, sample), labels[sample]),
+        "silhouette": metrics.silhouette(codes[sample], kmeans_labels[sample]),
         "inertia": float(np.square(codes - centers[kmeans_labels], dtype=np.float64).sum()),
         "generalizability": train_loss / validation_loss if validation_loss > 0 else 1.0,  # 0: all codes are alike
         "train_loss": train_loss,
@@ -199,11 +206,6 @@ def measure(k, args, settings, data, held_out):
 def clustering_loss(q):
     """KL(P || Q) a sample, P being the target distribution of these samples (DEC paper, eq. 2)."""
     return float(rel_entr(target_distribution(q), q).sum(axis=1).mean())
-
-
-def silhouette(points, labels):
-    """Mean silhouette, -1 where there is none: all samples are in one cluster, or each in its own."""
-    return float(silhouette_score(points, labels)) if 1 < len(np.unique(labels)) < len(labels) else -1.0
 
 
 def best(rows):

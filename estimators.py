@@ -16,10 +16,10 @@ import keras
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import silhouette_score
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+import metrics
 from clustering import check_start
 from DEC import DEC
 from files import check_share, check_whole
@@ -164,8 +164,7 @@ class DECClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
         """
         dec, X = self._fitted(), self._validated(X, reset=False)
         X = X[np.random.RandomState(0).permutation(X.shape[0])[:SCORE_SAMPLES]]
-        labels = dec.predict(X)
-        return float(silhouette_score(X, labels)) if 1 < len(np.unique(labels)) < len(labels) else -1.0
+        return metrics.silhouette(X, dec.predict(X))
 
     def _own(self, optimizer, name):
         """A copy, since training changes it: of `optimizer`, or of the settings' one of that name."""

@@ -1,11 +1,11 @@
-"""Clustering quality against true labels: ACC, NMI and ARI, each 1.0 at best.
+"""Clustering quality: against true labels ACC, NMI and ARI, each 1.0 at best; without labels the silhouette.
 
-All three compare two partitions: neither the names nor the number of the clusters have to agree with the classes'.
+The three compare two partitions: neither the names nor the number of the clusters have to agree with the classes'.
 """
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score, silhouette_score
 from sklearn.metrics.cluster import contingency_matrix
 
 
@@ -67,6 +67,16 @@ def ari(y_true, y_pred):
 def scores(y_true, y_pred):
     """All three scores as a dict `{"acc": ..., "nmi": ..., "ari": ...}`; arguments and errors as for `acc`."""
     return {"acc": acc(y_true, y_pred), "nmi": nmi(y_true, y_pred), "ari": ari(y_true, y_pred)}
+
+
+def silhouette(points, labels):
+    """Mean silhouette of clusters, in [-1, 1]; -1 where there is none: all samples in one cluster, or each in its own.
+
+    Args:
+        points: array or CSR matrix of shape `(n, d)`; all pairs of them are compared.
+        labels: of shape `(n,)`.
+    """
+    return float(silhouette_score(points, labels)) if 1 < len(np.unique(labels)) < len(labels) else -1.0
 
 
 def _check_labels(y_true, y_pred):

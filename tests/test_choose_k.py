@@ -8,7 +8,9 @@ from PIL import Image
 
 import choose_k
 import cli
+import metrics
 from DEC import DEC
+from files import InputError
 
 
 @pytest.fixture(autouse=True)
@@ -172,8 +174,8 @@ def test_data_that_are_all_alike_have_no_answer(tmp_path):
 
 def test_no_silhouette_without_two_clusters():
     points = np.arange(6.0).reshape(3, 2)
-    assert choose_k.silhouette(points, np.zeros(3, int)) == -1
-    assert choose_k.silhouette(points, np.arange(3)) == -1
+    assert metrics.silhouette(points, np.zeros(3, int)) == -1
+    assert metrics.silhouette(points, np.arange(3)) == -1
 
 
 @pytest.mark.parametrize(
@@ -184,6 +186,8 @@ def test_no_silhouette_without_two_clusters():
         (["--k", "ten"], "such as 2:20"),
         (["--n_clusters", "3"], "say which to compare with --k"),
         (["--figures"], "say which to compare with --k"),
+        (["--tensorboard"], "say which to compare with --k"),
+        (["--strategy", "mirrored"], "say which to compare with --k"),
         (["--validation", "0.01"], "holds out 1 of 120 samples"),
         (["--validation", "2"], "from 0 to 1"),
         (["--k", "2:200"], "200 clusters of 120 samples"),
@@ -206,3 +210,16 @@ def test_rows_of_other_settings_are_not_mixed(npz, tmp_path, capsys):
         choose_k.main(["--dataset", str(npz), "--save_dir", str(tmp_path / "out"), "--seed", "1"])
     assert end.value.code == 2
     assert "choose another --save_dir" in capsys.readouterr().err
+
+
+def test_weights_of_dec_serve_whatever_the_scale_and_others_are_told_apart(npz, tmp_path):
+    with np.load(npz) as held:
+        np.savez(tmp_path / "wide.npz", x=held["x"] * 9 - 4, y=held["y"])
+    short = ["--dataset", str(tmp_path / "wide.npz"), "--pretrain_epochs", "2", "--maxiter", "2"]
+    given = [tmp_path / "wide.npz", tmp_path / "out", "--ae_weights", tmp_path / "dec" / "ae_weights.h5", "--k"]
+    for seed in ("0", "1"):
+        if seed == "1":
+            compare(*given, "2:3")
+        cli.run(DEC, cli.parse(DEC, [*short, "--save_dir", str(tmp_path / "dec"), "--seed", seed]))
+    with pytest.raises(InputError, match="other data or settings"):
+        compare(*given, "2:4")
