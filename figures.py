@@ -10,8 +10,6 @@ safe for the colour-blind, a marker, and its name beside it: a copy in grey can 
 """
 
 import argparse
-import csv
-import json
 import math
 import textwrap
 from contextlib import suppress
@@ -37,6 +35,7 @@ import scaling
 from datasets import load
 from files import InputError, errors_told, whole_file, writable_folder
 from prediction import check_fits, load_model, load_network
+from untrusted import read_json, read_log
 from weights import read_attributes
 
 SAMPLE = 2000  # samples in the embedding's figures and in the report
@@ -592,12 +591,11 @@ def load_run(model_file, x, y=None, image_shape=None, terms=None, names=None):
         raise InputError(f"There are {len(terms)} names of terms for {x.shape[1]} features: give one for each.")
     method = "IDEC" if any(layer.name == "decoder_0" for layer in model.layers) else "DEC"
     q, z, decode = _predict(model, x)
-    start_q, start_z, decode_start = _before(folder, method, x)
-    decoders = {"autoencoder": decode_start, method: decode}
     dataset = attributes.get("dataset")
-    record = folder / "run.json"
-    settings = json.loads(record.read_text(encoding="utf-8"))["settings"] if record.is_file() else {}
+    settings = _settings(folder, method)
     settings = settings or {"data set": dataset, "protocol": attributes.get("protocol"), "clusters": q.shape[1]}
+    start_q, start_z, decode_start = _before(folder, method, x, pretrained_here(settings))
+    decoders = {"autoencoder": decode_start, method: decode}
     return Run(
         method=method,
         folder=folder,
@@ -615,10 +613,23 @@ def load_run(model_file, x, y=None, image_shape=None, terms=None, names=None):
     )
 
 
-def _before(folder, method, x):
+def _settings(folder, method):
+    """The settings that `run.json` has of the method's run; {} if there is none, or it is of the other method's."""
+    record = folder / "run.json"
+    settings = read_json(record).get("settings") if record.is_file() else None
+    return settings if isinstance(settings, dict) and settings.get("method") == method else {}
+
+
+def pretrained_here(settings):
+    """Whether a run of these settings pretrained its autoencoder; else what its folder has of that is another's."""
+    return not str(settings.get("pretraining")).startswith("none")
+
+
+def _before(folder, method, x, pretrained):
     """What `_predict` gives of the model before the clustering; None for what the run's files do not say."""
     q = z = None
-    for file in filter(Path.is_file, (folder / f"{method}_model_0.h5", folder / "ae_weights.h5")):
+    files = [folder / f"{method}_model_0.h5"] + [folder / "ae_weights.h5"] * pretrained
+    for file in filter(Path.is_file, files):
         start = load_network(file)
         if start.input_shape[1] != x.shape[1]:  # an earlier run's, on other data
             continue
@@ -644,22 +655,6 @@ def _predict(model, x):
         return q, z, None
     decoder = keras.Model(model.input, model.get_layer("decoder_0").output)
     return q, z, lambda samples: np.asarray(decoder(samples))
-
-
-def read_log(path):
-    """A log's columns as float arrays, NaN where nothing was logged; {} where there is no log, or no row in it."""
-    if not path.is_file():
-        return {}
-    with open(path, newline="") as file:
-        rows = list(csv.DictReader(file))
-    return {name: np.array([_number(row[name]) for row in rows]) for name in rows[0]} if rows else {}
-
-
-def _number(text):
-    try:
-        return float(text)
-    except (TypeError, ValueError):  # "NA", nothing, or a row cut off
-        return math.nan
 
 
 def draw(run):
@@ -698,8 +693,10 @@ def save(figure, path):
 def run_figures(run, views):
     """{file name: (caption, Figure, or None where it does not apply)} of a run; views are `embedding_views`'."""
     log = read_log(run.folder / f"{run.method.lower()}_log.csv")
-    layers = {f"layer {i}": f"pretrain_layer_{i}_log.csv" for i in range(100)} | {"whole": "pretrain_log.csv"}
-    pretraining = {name: rows for name, file in layers.items() if (rows := read_log(run.folder / file))}
+    layerwise = str(run.settings.get("pretraining", "layerwise")).startswith("layerwise")
+    files = {f"layer {i}": f"pretrain_layer_{i}_log.csv" for i in range(100)} if layerwise else {}
+    files |= {"whole": "pretrain_log.csv"} if pretrained_here(run.settings) else {}
+    pretraining = {name: rows for name, file in files.items() if (rows := read_log(run.folder / file))}
     made = {"training": ("Training", training_curves(pretraining, log, run.title) if log or pretraining else None)}
     for name, method, panels in embedding_panels(run, views):
         shown = "" if len(run.sample) == len(run.q) else f", {len(run.sample):,} of {len(run.q):,} samples"

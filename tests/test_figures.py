@@ -22,6 +22,7 @@ import metrics
 import report
 from DEC import DEC
 from IDEC import IDEC
+from untrusted import read_log
 
 EVIL = "</script><script>alert(1)</script> $x^ & <b>"
 
@@ -77,7 +78,7 @@ def test_the_run_is_what_was_trained(folder, small):
     codes = keras.Model(autoencoder.input, autoencoder.get_layer("encoder_1").output).predict(x, verbose=0)
     np.testing.assert_allclose(run.start_z, codes, atol=1e-6)
     assert np.abs(run.z - run.start_z).max() > 1e-3
-    log = figures.read_log(folder / f"{run.method.lower()}_log.csv")
+    log = read_log(folder / f"{run.method.lower()}_log.csv")
     assert metrics.acc(y, run.start_q.argmax(axis=1)) == pytest.approx(log["acc"][0], abs=1e-5)
     assert metrics.acc(y, run.labels) == pytest.approx(log["acc"][-1], abs=1e-5)
     names = ["sample", "autoencoder"] + ["IDEC"] * (run.method == "IDEC")
@@ -89,6 +90,21 @@ def test_the_run_is_what_was_trained(folder, small):
     ]
     assert list(run.labels[nearest]) == sorted(set(run.labels))
     np.testing.assert_array_equal(rows["autoencoder"], run.images(nearest, autoencoder.predict(x[nearest], verbose=0)))
+
+
+def test_what_other_runs_left_in_the_folder_is_not_drawn(folder, small, tmp_path):
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    method = next(tmp_path.glob("*_model_final.h5")).name.split("_")[0]
+    of_others = {"method": "IDEC" if method == "DEC" else "DEC", "gamma": 7}
+    (tmp_path / "run.json").write_text(json.dumps({"settings": of_others}))
+    assert "gamma" not in load(tmp_path, *small).settings
+    given = {"method": method, "pretraining": "none, elsewhere.h5"}
+    (tmp_path / "run.json").write_text(json.dumps({"settings": given}))
+    run = load(tmp_path, *small)
+    assert run.settings == given
+    assert set(run.decoders) == ({"autoencoder", "IDEC"} if method == "IDEC" else set())  # IDEC's own start has one
+    lines = figures.run_figures(run, figures.embedding_views(run))["training"][1].axes
+    assert "pretraining" not in " ".join(axes.get_title() for axes in lines).lower()
 
 
 def test_the_command_line_reads_the_data_again(folder, monkeypatch):
@@ -288,11 +304,11 @@ def test_collapsed_one_number_and_very_few_codes_are_drawn(z):
 
 def test_logs_with_gaps_are_read(tmp_path):
     (tmp_path / "log.csv").write_text("epoch,loss,acc\n0,0.5,NA\n1,0.25,0.9\n2\n")
-    log = figures.read_log(tmp_path / "log.csv")
+    log = read_log(tmp_path / "log.csv")
     np.testing.assert_array_equal(log["loss"], [0.5, 0.25, np.nan])
     np.testing.assert_array_equal(log["acc"], [np.nan, 0.9, np.nan])
     (tmp_path / "empty.csv").write_text("iter,loss\n")
-    assert figures.read_log(tmp_path / "empty.csv") == figures.read_log(tmp_path / "none.csv") == {}
+    assert read_log(tmp_path / "empty.csv") == read_log(tmp_path / "none.csv") == {}
     assert [a.get_title() for a in figures.training_curves({"whole": log}, {}, "t").axes] == ["Pretraining"]
     log = {name: np.array(values) for name, values in {"iter": [0, 30], "delta_label": [0, 0]}.items()}
     (axis,) = figures.training_curves({}, log, "t").axes
