@@ -24,6 +24,7 @@ from datasets import ALIASES, DATASETS, MissingData, load_data
 from files import InputError, check_whole, errors_told, only_run, writable_folder, write_text
 from settings import MAX_SEED, MAXITER, PROTOCOLS
 from tables import METHODS, read_rows, write_report, write_rows
+from untrusted import read_json
 
 TRIAL = Path(__file__).resolve().parent / "trial.py"
 SEEDS_DATASETS = ("usps", "reuters10k", "stl", "mnist", "fmnist")  # DEC-keras' run_exp.py
@@ -93,14 +94,16 @@ def sweep(args):
         write_report(args.folder)
         return False
     settings = {name: getattr(args, name) for name in ("protocol", "seed", "pretrain_epochs", "maxiter")}
-    check_same_settings(args.folder / "settings.json", settings)
+    files = {label: dataset for label, dataset in args.datasets.items() if label not in DATASETS}
+    files = check_same_settings(args.folder / "settings.json", settings, files)
     todo = tasks(args, settings, read_rows(args.folder / "results.csv"))
     if args.dry_run:
         print_plan(args, todo)
         return False
     writable_folder(args.folder)
     with only_run(args.folder):
-        write_text(args.folder / "settings.json", json.dumps(settings, indent=2) + "\n")
+        common = settings | ({"files": files} if files else {})
+        write_text(args.folder / "settings.json", json.dumps(common, indent=2) + "\n")
         failed = run(args, todo)
         if read_rows(args.folder / "results.csv"):
             write_report(args.folder)
@@ -108,11 +111,19 @@ def sweep(args):
     return failed
 
 
-def check_same_settings(path, settings):
-    """Rows of other settings are not to be mixed with these."""
-    if path.exists() and (old := json.loads(path.read_text())) != settings:
-        differ = ", ".join(f"{name} {old.get(name)}" for name in settings if old.get(name) != settings[name])
-        raise InputError(f"{path.parent} was made with {differ}: give the same, or another --name.")
+def check_same_settings(path, settings, files):
+    """Rows of other settings are not to be mixed with these, nor of other files of the same name.
+
+    Returns:
+        {name: path} of all of the sweep's own files, those of earlier calls too.
+    """
+    old = read_json(path) if path.exists() else settings
+    earlier = old.get("files", {})
+    differ = [f"{name} {old.get(name)}" for name in settings if old.get(name) != settings[name]]
+    differ += [f"{name} {earlier[name]}" for name in files if earlier.get(name, files[name]) != files[name]]
+    if differ:
+        raise InputError(f"{path.parent} was made with {', '.join(differ)}: give the same, or another --name.")
+    return earlier | files
 
 
 def tasks(args, settings, rows):
@@ -229,17 +240,17 @@ def run_trial(task, jobs):
     folder.mkdir(parents=True, exist_ok=True)
     paths = {method: folder / f"{method}.json" for method in task["methods"]}
     for path in paths.values():
-        if path.exists() and "error" in json.loads(path.read_text()):
+        if path.exists() and "error" in read_json(path):
             path.unlink()  # to be tried again
     limits = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     threads = str(max(1, joblib.cpu_count() // jobs))
-    environment = os.environ | {name: threads for name in (*limits, "MKL_NUM_THREADS")}
+    environment = {name: threads for name in (*limits, "MKL_NUM_THREADS")} | os.environ
     with open(folder / "log.txt", "a") as log:
         streams = {"stdin": subprocess.PIPE, "stdout": log, "stderr": subprocess.STDOUT}  # it ends with its stdin
         process = subprocess.Popen([sys.executable, str(TRIAL), json.dumps(task)], env=environment, **streams)
         code = process.wait()
     crash = {"error": f"The trial's process ended with code {code}, before its result: see {folder / 'log.txt'}."}
-    return task, {name: json.loads(path.read_text()) if path.exists() else crash for name, path in paths.items()}
+    return task, {name: read_json(path) if path.exists() else crash for name, path in paths.items()}
 
 
 class Progress:
@@ -265,8 +276,10 @@ class Progress:
         seconds = {}
         for row in self.rows:
             for what, column in ((row["method"], "cluster_seconds"), ("pretraining", "pretrain_seconds")):
-                seconds.setdefault((row["dataset"], what), []).append(row[column] or 0)
-        parts = [(task["label"], what) for task in self.left for what in (*task["methods"], "pretraining")]
+                if row[column] is not None:  # k-means has no pretraining
+                    seconds.setdefault((row["dataset"], what), []).append(row[column])
+        parts = [(task["label"], method) for task in self.left for method in task["methods"]]
+        parts += [(task["label"], "pretraining") for task in self.left if task["methods"] != ["k-means"]]
         if not all(part in seconds for part in parts):
             return "end: not known before a trial of each data set is done"
         left = sum(sum(seconds[part]) / len(seconds[part]) for part in parts) / self.slots

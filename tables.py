@@ -4,7 +4,6 @@ python tables.py     (puts the tables of every results/<name>/results.csv that g
 """
 
 import csv
-import json
 import re
 import subprocess
 from pathlib import Path
@@ -14,6 +13,7 @@ from matplotlib.figure import Figure
 
 from files import InputError, errors_told, whole_file, write_csv, write_text
 from settings import DATASETS
+from untrusted import read_json, read_log
 
 METHODS = ("k-means", "AE+k-means", "AE+GMM", "DEC", "IDEC")
 COLUMNS = (
@@ -86,7 +86,7 @@ def write_report(folder):
     }
     sections = [
         f"# {folder.name}",
-        f"`{command(folder, rows)}` made [results.csv](results.csv); the same with `--report-only` made this of it.",
+        f"{commands(folder, rows)} made [results.csv](results.csv); `--report-only` made this of it.",
         tables(folder / "results.csv"),
         *(f"![{text}]({path.name})\n\n{text}" for text, path in drawn.items() if path is not None),
         "`results_dec-keras.csv` has AE+k-means and DEC in the layout of DEC-keras' `results.csv`.",
@@ -94,14 +94,22 @@ def write_report(folder):
     write_text(folder / "README.md", "\n\n".join(sections) + "\n")
 
 
-def command(folder, rows):
-    """The command line that gives these rows."""
+def commands(folder, rows):
+    """The command lines that give these rows: one for the data sets that have as many trials."""
     path = folder / "settings.json"
-    settings = json.loads(path.read_text()) if path.exists() else {"protocol": rows[0]["protocol"]}
+    settings = read_json(path) if path.exists() else {"protocol": rows[0]["protocol"]}
+    files = settings.pop("files", {})
     options = [f"--{name} {value}" for name, value in settings.items() if value is not None]
-    names = " ".join(dict.fromkeys(row["dataset"] for row in sorted(rows, key=row_order)))
-    trials = max(row["trial"] for row in rows)
-    return " ".join(["python run_exp.py", f"--name {folder.name} --datasets {names} --trials {trials}", *options])
+    methods = [method for method in METHODS if method in {row["method"] for row in rows}]
+    options += [] if len(methods) == len(METHODS) else ["--methods", *methods]
+    by_trials = {}
+    for dataset in dict.fromkeys(row["dataset"] for row in sorted(rows, key=row_order)):
+        trials = max(row["trial"] for row in rows if row["dataset"] == dataset)
+        by_trials.setdefault(trials, []).append(files.get(dataset, dataset))
+    return " and ".join(
+        " ".join([f"`python run_exp.py --name {folder.name} --datasets", *names, f"--trials {trials}", *options]) + "`"
+        for trials, names in by_trials.items()
+    )
 
 
 # What was published, (ACC, NMI) in %: DEC-keras' README (k-means) and its results.csv (AE+k-means and DEC, means of 10
@@ -238,8 +246,16 @@ def with_tables(text, results):
 
 
 def tracked_results():
-    """The results.csv of the sweeps that git tracks, in order of name."""
-    files = subprocess.run(["git", "ls-files", "results/*/results.csv"], cwd=ROOT, capture_output=True, text=True)
+    """The results.csv of the sweeps that git tracks, in order of name.
+
+    Raises:
+        InputError: if this is no git repository.
+    """
+    command = ["git", "ls-files", "results/*/results.csv"]
+    try:
+        files = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise InputError("README's tables are made of the results that git tracks: run this in a clone.") from error
     return [ROOT / line for line in sorted(files.stdout.splitlines())]
 
 
@@ -306,11 +322,11 @@ def iterations_figure(folder, rows):
     for line, (dataset, files) in zip(grid, logs.items(), strict=True):
         for axes, score in zip(line, ("acc", "nmi"), strict=True):
             for method, path in files:
-                with open(path, newline="") as file:
-                    log = list(csv.DictReader(file))
-                batches, values = [int(row["iter"]) for row in log], [100 * float(row[score]) for row in log]
+                log = read_log(path)
+                if not {"iter", score} <= log.keys():
+                    continue
                 color = METHOD_COLORS[3] if method == "DEC" else METHOD_COLORS[4]
-                axes.plot(batches, values, color=color, alpha=0.7, linewidth=1, label=method)
+                axes.plot(log["iter"], 100 * log[score], color=color, alpha=0.7, linewidth=1, label=method)
             axes.set_title(f"{dataset}: {score.upper()} in %", fontsize="medium")
             axes.grid(alpha=0.3)
             axes.spines[["top", "right"]].set_visible(False)

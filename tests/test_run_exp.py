@@ -133,6 +133,13 @@ def test_other_settings_are_refused(reference, npz, capsys):
     shutil.copytree(reference / "results", "results")
     assert sweep("--datasets", npz, "--seed", 1, "--protocol", "fast")[0] == 2
     assert "was made with protocol dec-keras, seed 0: give the same" in capsys.readouterr().err
+    Path("other").mkdir()
+    shutil.copy(npz, "other")
+    assert sweep("--datasets", "other/blobs.npz")[0] == 2
+    assert f"was made with blobs {npz}: give the same" in capsys.readouterr().err
+    Path("results/exp1/settings.json").write_text("{")
+    assert sweep("--datasets", npz)[0] == 2
+    assert "settings.json: damaged" in capsys.readouterr().err
 
 
 def killed_sweep(arguments, kills):
@@ -424,6 +431,18 @@ def test_the_report_depends_on_the_results_alone(tmp_path):
     assert float(seeds[8]["acc"]) == pytest.approx(np.mean(dec), abs=1e-6)
 
 
+def test_the_report_names_the_commands_of_its_rows(tmp_path):
+    rows = made_up(["usps"], METHODS[:1], 1) + made_up(["mine", "digits"], METHODS[:1], 2)
+    (tmp_path / "settings.json").write_text(
+        json.dumps({"protocol": "fast", "seed": 0, "files": {"mine": "/d/mine.npz"}})
+    )
+    start = f"`python run_exp.py --name {tmp_path.name} --datasets"
+    options = "--protocol fast --seed 0 --methods k-means`"
+    first, second = tables.commands(tmp_path, rows).split(" and ")
+    assert first == f"{start} usps --trials 1 {options}"
+    assert second == f"{start} digits /d/mine.npz --trials 2 {options}"
+
+
 def test_damaged_results_are_told(tmp_path):
     path = tmp_path / "results.csv"
     write_rows(path, made_up())
@@ -435,6 +454,7 @@ def test_damaged_results_are_told(tmp_path):
         read_rows(path)
 
 
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is no clone: git does not say which results are tracked")
 def test_readme_has_the_tables_of_the_committed_results():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert tables.with_tables(text, tables.tracked_results()) == text
@@ -452,5 +472,7 @@ def test_tables_are_put_between_the_markers(tmp_path, monkeypatch):
     assert new.endswith("\n<!-- /results -->\n\nafter\n")
     assert "old" not in new
     assert tables.with_tables(new, [path]) == new
+    with pytest.raises(tables.InputError, match="run this in a clone"):
+        tables.tracked_results()
     with pytest.raises(tables.InputError, match="lacks the lines"):
         tables.with_tables("no markers", [path])
