@@ -167,7 +167,8 @@ def _automatic(x, about):
         return "minmax", "x is sparse and has negative values"
     if low >= 0 and high <= 1:
         return "none", "x lies in [0, 1]"
-    if (about is not None and about.eight_bit) or (whole and low >= 0 and high == 255):
+    bytes_of_images = about is not None and about.eight_bit and (about.image_shape is not None or high > 127)
+    if bytes_of_images or (whole and low >= 0 and high == 255):
         return 1 / 255, "x holds 8-bit pixels"
     return "minmax", f"x goes from {low:g} to {high:g}"
 

@@ -80,23 +80,25 @@ PIXELS[4, 2] = 255
 
 
 @pytest.mark.parametrize(
-    ("x", "eight_bit", "scale", "why"),
+    ("x", "about", "scale", "why"),
     [
-        (SPARSE, False, "l2", "x is sparse and not negative"),
-        (-SPARSE, False, "minmax", "x is sparse and has negative values"),
-        (X.clip(0, 1), False, 1.0, "x lies in [0, 1]"),
-        (PIXELS, False, 1 / 255, "8-bit pixels"),
-        (PIXELS // 3, True, 1 / 255, "8-bit pixels"),
-        (PIXELS // 3, False, "minmax", "from 0 to 85"),
-        (PIXELS + 0.5, False, "minmax", "from"),
-        (np.eye(9), True, 1.0, "x lies in [0, 1]"),
-        (X, False, "minmax", "x goes from -"),
-        (scipy.sparse.csr_matrix(PIXELS), False, 1 / 255, "8-bit pixels"),
+        (SPARSE, {}, "l2", "x is sparse and not negative"),
+        (-SPARSE, {}, "minmax", "x is sparse and has negative values"),
+        (X.clip(0, 1), {}, 1.0, "x lies in [0, 1]"),
+        (PIXELS, {}, 1 / 255, "8-bit pixels"),
+        (PIXELS // 3, {"eight_bit": True, "image_shape": (1, 5)}, 1 / 255, "8-bit pixels"),
+        (PIXELS // 3, {"eight_bit": True}, "minmax", "from 0 to 85"),
+        (PIXELS // 3 * 2, {"eight_bit": True}, 1 / 255, "8-bit pixels"),
+        (PIXELS // 3, {}, "minmax", "from 0 to 85"),
+        (PIXELS + 0.5, {}, "minmax", "from"),
+        (np.eye(9), {"eight_bit": True}, 1.0, "x lies in [0, 1]"),
+        (X, {}, "minmax", "x goes from -"),
+        (scipy.sparse.csr_matrix(PIXELS), {}, 1 / 255, "8-bit pixels"),
     ],
 )
-def test_auto_says_what_it_chose_and_why(x, eight_bit, scale, why, capsys):
+def test_auto_says_what_it_chose_and_why(x, about, scale, why, capsys):
     x = x.astype(np.float32)
-    chosen = fit(x, "auto", About(eight_bit=eight_bit))
+    chosen = fit(x, "auto", About(**about))
     assert scale == (pytest.approx(chosen.factor) if chosen.kind == "number" else chosen.kind)
     printed = capsys.readouterr().out
     assert printed.count("\n") == 1
