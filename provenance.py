@@ -3,12 +3,15 @@
 import os
 import platform
 import subprocess
-from importlib.metadata import version
 from pathlib import Path
 
 import joblib
+import keras
+import numpy
+import sklearn
+import tensorflow
 
-PACKAGES = ("tensorflow", "keras", "numpy", "scikit-learn")
+PACKAGES = {"tensorflow": tensorflow, "keras": keras, "numpy": numpy, "scikit-learn": sklearn}
 THREADS = (
     "TF_NUM_INTRAOP_THREADS",
     "TF_NUM_INTEROP_THREADS",
@@ -18,7 +21,7 @@ THREADS = (
 
 def versions():
     """{name: version} of Python and of the packages that results depend on."""
-    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+    return {"python": platform.python_version()} | {name: package.__version__ for name, package in PACKAGES.items()}
 
 
 def environment():
