@@ -131,7 +131,7 @@ def kmeans_start(codes, n_clusters, seed=None, n_init=20):
     More than `MANY_CODES` codes are clustered in mini-batches (Sculley, WWW 2010), which is said.
 
     Args:
-        codes: array of shape `(n, d)`.
+        codes: array or CSR matrix of shape `(n, d)`.
         n_clusters: k, from 1 to n.
         seed: int, or None for NumPy's global random state.
         n_init: number of restarts.
@@ -140,7 +140,7 @@ def kmeans_start(codes, n_clusters, seed=None, n_init=20):
         centers of shape `(k, d)` and labels of shape `(n,)`.
     """
     kmeans = KMeans(n_clusters, n_init=n_init, random_state=seed)
-    if len(codes) > MANY_CODES:
+    if codes.shape[0] > MANY_CODES:
         print(f"k-means in mini-batches, since there are more than {MANY_CODES} samples.")
         kmeans = MiniBatchKMeans(n_clusters, n_init=n_init, random_state=seed, batch_size=MINI_BATCH)
     with _repeatable():
@@ -290,8 +290,8 @@ class _IntervalEnd(keras.callbacks.Callback):
         self.table.add(row)
 
 
-class _EveryFiveEpochs(keras.callbacks.Callback):
-    """Saves the model before the first batch and then every five epochs; ends the training after `maxiter` batches."""
+class _IntermediateModels(keras.callbacks.Callback):
+    """Saves the model before the first batch and then every `save_interval`; ends the training after `maxiter`."""
 
     def __init__(self, dec, save_dir, save_interval, maxiter, result):
         super().__init__()
@@ -361,7 +361,8 @@ def cluster(
         batch_size: samples a batch, at least 1; batches go through x in order.
         tol: stop when a smaller share of the labels than this, in [0, 1], changed since the last refresh of P.
         update_interval: batches between two refreshes of P; 0 = one epoch.
-        save_dir: existing folder for the log, the model every five epochs, and the final model; None: writes nothing.
+        save_dir: existing folder for the log, the model every five epochs, but no oftener than P is refreshed, and the
+            final model; None: writes nothing.
         start: where the centres come from, "kmeans" (`kmeans_start`) or "gmm" (`gmm_start`).
         callbacks: more Keras callbacks; an epoch is an interval, and its logs have the row's scores and delta_label.
         resume: whether to go on with the same clustering from the checkpoint in `save_dir`, if one was cut off there.
@@ -389,14 +390,14 @@ def cluster(
 
     trainer = BatchTrainer(dec.model, with_targets, maxiter)
     checkpoint.begin([*dec.model.variables, *dec.model.optimizer.variables])
-    every_five_epochs = _EveryFiveEpochs(dec, save_dir, 5 * epoch, maxiter, result)
+    intermediate_models = _IntermediateModels(dec, save_dir, max(5 * epoch, update_interval), maxiter, result)
     trainer.fit(
         endless_batches(x, batch_size, start=result.n_iter),
         initial_epoch=checkpoint.epoch,
         epochs=-(-maxiter // update_interval),
         steps_per_epoch=update_interval,
         shuffle=False,
-        callbacks=[interval_end, every_five_epochs, *callbacks, checkpoint],
+        callbacks=[interval_end, intermediate_models, *callbacks, checkpoint],
         verbose=1 if sys.stdout.isatty() else 0,
     )
     result.seconds = checkpoint.seconds

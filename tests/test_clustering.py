@@ -257,6 +257,9 @@ def test_models_are_saved_every_five_epochs_and_at_the_end(dec, blobs, tmp_path)
     saved = {path.name for path in tmp_path.iterdir()}
     names = ("DEC_model_0.h5", "DEC_model_20.h5", "DEC_model_40.h5", "DEC_model_final.h5")
     assert saved == {*names, "dec_log.csv"}
+    rarely = tmp_path / "rarely"
+    dec.fit(x, maxiter=45, batch_size=32, tol=0, update_interval=30, save_dir=rarely)  # than P is refreshed
+    assert {path.name for path in rarely.glob("*.h5")} == {"DEC_model_0.h5", "DEC_model_30.h5", "DEC_model_final.h5"}
     start, end = (keras.models.load_model(tmp_path / name) for name in (names[0], names[-1]))
     np.testing.assert_array_equal(end.predict(x, verbose=0).argmax(1), labels)
     np.testing.assert_array_equal(start.predict(x, verbose=0).argmax(1), dec.result.start_labels)
