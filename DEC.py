@@ -18,7 +18,7 @@ from batches import predict
 from clustering import ClusteringLayer
 from datasets import check_data
 from files import InputError, check_share, check_whole, writable_folder
-from settings import MAX_SEED, SCHEDULES, sgd
+from settings import ADAM, MAX_SEED, SCHEDULES, sgd
 from weights import load_weights
 
 
@@ -66,7 +66,7 @@ class DEC:
         self,
         x,
         y=None,
-        optimizer="adam",
+        optimizer=ADAM,
         epochs=200,
         batch_size=256,
         save_dir="results/temp",
@@ -76,8 +76,9 @@ class DEC:
     ):
         """Pretrains the autoencoder end to end; see `autoencoder.pretrain`, which has the same arguments.
 
-        Writes `pretrain_log.csv` and `ae_weights.h5` to `save_dir`, which is made if need be; None: writes nothing.
-        With `resume` it goes on with the same training there, or takes its weights if it came to its end.
+        The default optimizer is Adam with the seed repos' epsilon (`settings.ADAM`). Writes `pretrain_log.csv` and
+        `ae_weights.h5` to `save_dir`, which is made if need be; None: writes nothing. With `resume` it goes on with the
+        same training there, or takes its weights if it came to its end.
         """
         x, y = self._check(x, y)
         if schedule not in SCHEDULES:
@@ -98,13 +99,13 @@ class DEC:
         """Pretrains the autoencoder as the paper does; see `autoencoder.pretrain_layerwise`, with the same arguments.
 
         Writes `pretrain_layer_<i>_log.csv`, `pretrain_log.csv` and `ae_weights.h5` to `save_dir`, which is made if need
-        be.
+        be; None: writes nothing.
         """
         x, y = self._check(x, y)
         epochs = epochs if epochs is None else check_whole("epochs", epochs, at_least=1)
         options = {"epochs": epochs, "batch_size": _batch_size(batch_size, x)}
         options |= {"callbacks": callbacks, "resume": resume}
-        pretrain_layerwise(self, x, y, save_dir=writable_folder(save_dir), **options)
+        pretrain_layerwise(self, x, y, save_dir=save_dir and writable_folder(save_dir), **options)
 
     def compile(self, optimizer=None, loss="kld"):
         """Sets the clustering phase's optimizer and loss, KL(P || Q) (paper, eq. 2).

@@ -16,6 +16,7 @@ import keras
 from clustering import get_optimizer
 from DEC import DEC
 from files import check_number, check_whole
+from settings import ADAM
 from weights import load_weights
 
 
@@ -48,11 +49,12 @@ class IDEC(DEC):
     def targets(x, p):
         return p, x
 
-    def compile(self, optimizer="adam", gamma=0.1):
+    def compile(self, optimizer=ADAM, gamma=0.1):
         """Sets the clustering phase's optimizer and loss, MSE + gamma KL(P || Q).
 
         Args:
-            optimizer: a Keras optimizer, its name, or its serialised form. Default Adam(0.001), the paper's for MNIST.
+            optimizer: a Keras optimizer, its name, or its serialised form. Default Adam(0.001), the paper's for
+                MNIST, with the seed repos' epsilon (`settings.ADAM`).
             gamma: weight of the clustering loss, at least 0. Default 0.1, the paper's.
         """
         weights = [check_number("gamma", gamma, at_least=0), 1.0]
@@ -60,7 +62,7 @@ class IDEC(DEC):
 
     # The IDEC repo's names.
 
-    def initialize_model(self, ae_weights=None, gamma=0.1, optimizer="adam"):
+    def initialize_model(self, ae_weights=None, gamma=0.1, optimizer=ADAM):
         """Loads a pretrained autoencoder, if one is given, and compiles; arguments as for `compile`."""
         if ae_weights is not None:
             load_weights(self.autoencoder, ae_weights)

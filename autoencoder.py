@@ -73,7 +73,8 @@ def pretrain(
         schedule: of the learning rate: "constant" as the optimizer has it, or "cosine": up to that in the first 5 % of
             the batches, then down to 0 along a cosine.
         callbacks: more Keras callbacks.
-        resume: whether to go on with the same training from the files in `save_dir`, if one was cut off there.
+        resume: whether to go on with the same training from the files in `save_dir`, if one was cut off there, and
+            from its weights, whatever those of `dec` are.
 
     Raises:
         FloatingPointError: if the training diverges; no weights are then written.
