@@ -69,7 +69,7 @@ class IDEC(DEC):
         self.compile(optimizer, gamma)
 
     def clustering(self, x, y=None, tol=1e-3, update_interval=140, maxiter=2e4, save_dir="./results/idec"):
-        """`fit` with the constructor's batch size; same arguments, files and result."""
+        """`fit` with the constructor's batch size and the IDEC repo's arguments; same files and result."""
         return self.fit(x, y, maxiter, self.batch_size, tol, update_interval, save_dir)
 
     def predict_clusters(self, x):

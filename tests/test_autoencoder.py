@@ -9,6 +9,7 @@ from autoencoder import autoencoder
 from checkpoint import Checkpoint
 from DEC import DEC
 from files import InputError
+from IDEC import IDEC
 from settings import UNIFORM_FAN_IN
 
 
@@ -114,6 +115,21 @@ def test_the_papers_sgd_drops_its_rate_every_20000_batches():
     at = [0, 20_000, 20_001, 40_001, 60_001, 80_001, 100_000]
     assert [float(rate(batch)) for batch in at] == pytest.approx([5e-2, 5e-2, 5e-3, 5e-4, 5e-5, 5e-6, 5e-6])
     assert optimizer.momentum == 0.9
+
+
+def test_without_a_folder_nothing_is_written(dec, blobs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for pretrain in (dec.pretrain, dec.pretrain_layerwise):
+        pretrain(blobs[0], epochs=1, save_dir=None)
+    assert isinstance(dec.autoencoder.optimizer, keras.optimizers.SGD)  # of the second, which came to its end
+    assert not list(tmp_path.iterdir())
+
+
+def test_adam_is_the_seeds_by_default(dec, blobs):
+    dec.pretrain(blobs[0], epochs=1, save_dir=None)
+    idec = IDEC([6, 4, 2], 3)
+    idec.compile()
+    assert dec.autoencoder.optimizer.epsilon == idec.model.optimizer.epsilon == 1e-8
 
 
 def test_layerwise_pretraining_trains_every_layer_then_all(dec, blobs, tmp_path):

@@ -5,6 +5,7 @@ import csv
 import keras
 import numpy as np
 import pytest
+import scipy.sparse
 import tensorflow as tf
 from conftest import DIMS
 from scipy.special import softmax
@@ -115,6 +116,8 @@ def test_kmeans_start_is_the_best_of_20_restarts_and_repeatable():
     codes = np.random.default_rng(0).normal(size=(300, 5)).astype("float32")
     centers, _ = kmeans_start(codes, 30, seed=3)
     again, _ = kmeans_start(codes, 30, seed=3)
+    of_sparse, _ = kmeans_start(scipy.sparse.csr_matrix(codes), 30, seed=3)
+    assert of_sparse.shape == centers.shape
     np.testing.assert_array_equal(centers, again)
     of_20, of_10 = (KMeans(30, n_init=n, random_state=3).fit(codes).cluster_centers_ for n in (20, 10))
     np.testing.assert_allclose(centers, of_20, atol=1e-6)
