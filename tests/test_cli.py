@@ -109,8 +109,9 @@ def test_help_names_every_argument_and_default(capsys):
         cli.parse(DEC, ["-h"])
     assert end.value.code == 0
     text = capsys.readouterr().out
-    for argument in ("dataset", "n_clusters", "batch_size", "maxiter", "pretrain_epochs", "gamma", "update_interval"):
-        assert argument in text
+    arguments = "dataset n_clusters batch_size maxiter pretrain_epochs gamma update_interval tol ae_weights save_dir"
+    for argument in arguments.split():
+        assert f"--{argument} " in text
     for default in ("256", "20000", "0.001", "dec-keras", "reuters10k"):
         assert default in text
 
