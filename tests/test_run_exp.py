@@ -324,7 +324,8 @@ def test_a_trial_that_crashes_is_logged(npz):
         (["--datasets", "blobs.npz", "--dask", "tcp://127.0.0.1:9"], "no dask scheduler at tcp://127.0.0.1:9"),
     ],
 )
-def test_bad_input_ends_in_one_sentence(npz, capsys, arguments, message):
+def test_bad_input_ends_in_one_sentence(npz, capsys, monkeypatch, arguments, message):
+    monkeypatch.setattr(run_exp, "DASK_SECONDS", 0.5)
     Path("other").mkdir()
     for folder in (".", "other"):
         shutil.copy(npz, folder)
