@@ -34,26 +34,32 @@ SHORT = ("--pretrain_epochs", "3", "--maxiter", "40")
 
 
 @pytest.fixture(scope="module")
-def reference(tmp_path_factory):
-    """A folder with blobs.npz and an unbroken sweep of it: all methods, 2 trials."""
+def blobs_folder(tmp_path_factory):
+    """A folder with blobs.npz."""
     folder = tmp_path_factory.mktemp("reference")
     x, y = make_blobs(100, 6, centers=3, cluster_std=4, random_state=0)
     np.savez(folder / "blobs.npz", x=x / 10, y=y)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def reference(blobs_folder):
+    """That folder, with an unbroken sweep of it: all methods, 2 trials."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
+        patch.chdir(blobs_folder)
         code, out = sweep("--datasets", "blobs.npz", "--trials", 2)
     assert code == 0
     assert "0 of 2 trials done; running: blobs 1; waiting: 1" in out
     assert "1 of 2 trials done; running: blobs 2; waiting: 0; expected end" in out
     assert "2 of 2 trials done" in out
-    return folder
+    return blobs_folder
 
 
 @pytest.fixture
-def npz(reference, tmp_path, monkeypatch):
-    """In a folder of the test's own."""
+def npz(blobs_folder, tmp_path, monkeypatch):
+    """The file, and in a folder of the test's own."""
     monkeypatch.chdir(tmp_path)
-    return str(reference / "blobs.npz")
+    return str(blobs_folder / "blobs.npz")
 
 
 def sweep(*arguments):
