@@ -12,14 +12,18 @@ from DEC import DEC
 DIMS = [6, 16, 16, 3]
 
 
-@pytest.fixture
-def blobs():
+def three_groups():
     """Three groups of 6-D points in [0, 1]: x float32 of shape (100, 6), y of shape (100,)."""
     rng = np.random.default_rng(0)
     y = rng.integers(3, size=100)
     centers = np.array([[0.1] * 6, [0.9] * 6, [0.1, 0.9] * 3])
     x = centers[y] + rng.normal(scale=0.05, size=(100, 6))
     return x.clip(0, 1).astype(np.float32), y
+
+
+@pytest.fixture
+def blobs():
+    return three_groups()
 
 
 @pytest.fixture
