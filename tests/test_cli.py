@@ -62,17 +62,6 @@ def run(*arguments):
     cli.main(DEC, list(map(str, arguments)))
 
 
-def test_one_seed_gives_one_result(npz, tmp_path):
-    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        run(*short_run(npz, tmp_path / name, "--seed", seed))
-    for log in ("pretrain_log.csv", "dec_log.csv"):
-        assert (tmp_path / "a" / log).read_text() == (tmp_path / "b" / log).read_text()
-    assert (tmp_path / "a" / "pretrain_log.csv").read_text() != (tmp_path / "c" / "pretrain_log.csv").read_text()
-    x = np.load(npz)["x"]
-    a, b = (keras.models.load_model(tmp_path / name / "DEC_model_final.h5").predict(x, verbose=0) for name in "ab")
-    np.testing.assert_array_equal(a, b)
-
-
 def test_given_weights_start_from_the_same_kmeans(npz, tmp_path):
     run(*short_run(npz, tmp_path / "a"))
     run(*short_run(npz, tmp_path / "b", "--ae_weights", tmp_path / "a" / "ae_weights"))  # the suffix is resolved
