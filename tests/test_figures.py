@@ -107,6 +107,7 @@ def test_the_command_line_reads_the_data_again(folder, monkeypatch):
     assert runs[1].terms[3] == "wörd3"
 
 
+@pytest.mark.parametrize("folder", [DEC], indirect=True)
 def test_the_script_knows_the_layers_by_itself(folder, tmp_path):
     np.save(tmp_path / "narrow.npy", np.ones((60, 5)))
     command = [sys.executable, Path(figures.__file__), folder, "--dataset", tmp_path / "narrow.npy"]
