@@ -309,7 +309,7 @@ def test_two_workers_train_as_one_process_does(tmp_path):
         command = [*run, "--strategy", "multiworker"]
         workers.append(subprocess.Popen(command, cwd=ROOT, env=os.environ | {"TF_CONFIG": cluster}))
     subprocess.run([*run, "--save_dir", str(tmp_path / "one")], cwd=ROOT, check=True)
-    assert [worker.wait(timeout=120) for worker in workers] == [0, 0]
+    assert [worker.wait(timeout=300) for worker in workers] == [0, 0]
     x = np.load(tmp_path / "x.npz")["x"]
     models = [
         keras.models.load_model(tmp_path / folder / "IDEC_model_final.h5") for folder in ("one", "two", "two/worker1")
