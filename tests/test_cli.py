@@ -304,12 +304,17 @@ def test_two_workers_train_as_one_process_does(tmp_path):
     run = [sys.executable, "IDEC.py", *short_run(tmp_path / "x.npz", tmp_path / "two", "--batch_size", "32")]
     hosts = [f"127.0.0.1:{port}" for port in free_ports(2)]
     workers = []
-    for i in range(2):
-        cluster = json.dumps({"cluster": {"worker": hosts}, "task": {"type": "worker", "index": i}})
-        command = [*run, "--strategy", "multiworker"]
-        workers.append(subprocess.Popen(command, cwd=ROOT, env=os.environ | {"TF_CONFIG": cluster}))
-    subprocess.run([*run, "--save_dir", str(tmp_path / "one")], cwd=ROOT, check=True)
-    assert [worker.wait(timeout=300) for worker in workers] == [0, 0]
+    try:
+        for i in range(2):
+            cluster = json.dumps({"cluster": {"worker": hosts}, "task": {"type": "worker", "index": i}})
+            command = [*run, "--strategy", "multiworker"]
+            workers.append(subprocess.Popen(command, cwd=ROOT, env=os.environ | {"TF_CONFIG": cluster}))
+        subprocess.run([*run, "--save_dir", str(tmp_path / "one")], cwd=ROOT, check=True)
+        assert [worker.wait(timeout=300) for worker in workers] == [0, 0]
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
     x = np.load(tmp_path / "x.npz")["x"]
     models = [
         keras.models.load_model(tmp_path / folder / "IDEC_model_final.h5") for folder in ("one", "two", "two/worker1")

@@ -311,8 +311,10 @@ def test_the_same_run_gives_the_same_files(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def page(small, folder):
+def page(small, folder, tmp_path_factory):
+    """In a folder of its own: another test draws into the other."""
     x, y = small
+    folder = shutil.copytree(folder, tmp_path_factory.mktemp("page") / "run")
     names = [f"{EVIL}{i}.png" for i in range(60)]
     run = load(folder, x, y, image_shape=(4, 6), names=names)
     run.settings = {"data set": EVIL}

@@ -143,13 +143,14 @@ def test_other_settings_are_refused(reference, npz, capsys):
 
 def killed_sweep(arguments, kills):
     """Starts the sweep `kills` times and kills it shortly after it has begun another method, then lets it end."""
+    chance = random.Random(7)
     for _ in range(kills):
         before = begun()
         process = start(*arguments)
         while begun() == before:
             assert process.poll() is None, process.stdout.read()
             time.sleep(0.02)
-        time.sleep(random.uniform(0, 1))
+        time.sleep(chance.uniform(0, 1))
         process.kill()
         process.communicate()
         assert process.returncode == -signal.SIGKILL
