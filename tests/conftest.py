@@ -4,12 +4,22 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores: threads of o
     for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(name, "1")
 
+import csv
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from DEC import DEC
 
+ROOT = Path(__file__).resolve().parent.parent
 DIMS = [6, 16, 16, 3]
+
+
+def read_log(path):
+    """The rows of a CSV file as dicts."""
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def three_groups():
@@ -32,3 +42,9 @@ def dec():
 
     keras.utils.set_random_seed(0)
     return DEC(DIMS, n_clusters=3, seed=0)
+
+
+@pytest.fixture
+def small_network(monkeypatch):
+    """Of the command line."""
+    monkeypatch.setattr("cli.CODE_DIMS", (16, 3))

@@ -1,8 +1,7 @@
-import csv
-
 import keras
 import numpy as np
 import pytest
+from conftest import read_log
 
 import autoencoder as autoencoder_module
 from autoencoder import autoencoder
@@ -47,11 +46,6 @@ def test_uniform_fan_in_has_the_seeds_limits():
 def test_bad_dims_are_told(dims):
     with pytest.raises(InputError, match="dims"):
         autoencoder(dims)
-
-
-def read_log(path):
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def test_pretraining_reconstructs_logs_and_saves(dec, blobs, tmp_path):

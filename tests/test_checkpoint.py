@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from conftest import DIMS
+from conftest import DIMS, ROOT
 
 import checkpoint
 import cli
@@ -19,7 +19,6 @@ from files import InputError, only_run
 from IDEC import IDEC
 from weights import read_attributes
 
-ROOT = Path(__file__).resolve().parent.parent
 METHODS = pytest.mark.parametrize("method", [DEC, IDEC])
 
 

@@ -11,14 +11,13 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from conftest import ROOT
 
 import cli
 import datasets
 from DEC import DEC
 from IDEC import IDEC
 from settings import BY_SIZE
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture

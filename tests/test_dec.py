@@ -1,17 +1,14 @@
 import subprocess
 import sys
-from pathlib import Path
 
 import h5py
 import keras
 import numpy as np
 import pytest
-from conftest import DIMS, three_groups
+from conftest import DIMS, ROOT, three_groups
 
 from DEC import DEC
 from files import InputError
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="module")

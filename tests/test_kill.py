@@ -7,14 +7,13 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
+from conftest import ROOT
 from test_checkpoint import assert_same_end
 
 from files import TEMPORARY
 
-ROOT = Path(__file__).resolve().parent.parent
 LONG = ["--pretrain_epochs", "150", "--maxiter", "900", "--update_interval", "10", "--tol", "0"]
 MIDDLE = ["--pretrain_epochs", "40", "--maxiter", "120", "--update_interval", "10", "--tol", "0"]
 SHORT = ["--pretrain_epochs", "30", "--maxiter", "80", "--update_interval", "20", "--tol", "0"]

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from sklearn.datasets import make_blobs
 
 import cli
@@ -28,7 +29,6 @@ from DEC import DEC
 from IDEC import IDEC
 from tables import COLUMNS, METHODS, read_rows, write_rows
 
-ROOT = Path(__file__).resolve().parent.parent
 SCORES = ("dataset", "method", "trial", "protocol", "seed", "acc", "nmi", "ari", "iterations", "stop_reason")
 SHORT = ("--pretrain_epochs", "3", "--maxiter", "40")
 
