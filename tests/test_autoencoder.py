@@ -1,7 +1,6 @@
 import keras
 import numpy as np
 import pytest
-from conftest import read_log
 
 import autoencoder as autoencoder_module
 from autoencoder import autoencoder
@@ -9,6 +8,7 @@ from checkpoint import Checkpoint
 from DEC import DEC
 from files import InputError
 from settings import UNIFORM_FAN_IN
+from tests.conftest import read_log
 
 
 def test_layers_have_the_seeds_names_sizes_and_activations():

@@ -8,7 +8,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from conftest import DIMS, ROOT
 
 import checkpoint
 import cli
@@ -17,6 +16,7 @@ from checkpoint import Checkpoint
 from DEC import DEC
 from files import InputError, only_run
 from IDEC import IDEC
+from tests.conftest import DIMS, ROOT
 from weights import read_attributes
 
 METHODS = pytest.mark.parametrize("method", [DEC, IDEC])

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from conftest import read_log
 from PIL import Image
 
 import choose_k
 import cli
 from DEC import DEC
+from tests.conftest import read_log
 
 pytestmark = pytest.mark.usefixtures("small_network")
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from conftest import ROOT
 
 import cli
 import datasets
 from DEC import DEC
 from IDEC import IDEC
 from settings import BY_SIZE
+from tests.conftest import ROOT
 
 
 @pytest.fixture

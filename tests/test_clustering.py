@@ -4,7 +4,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import DIMS, read_log
 from scipy.special import softmax
 from scipy.stats import multivariate_normal as normal
 from sklearn.cluster import KMeans
@@ -16,6 +15,7 @@ from clustering import ClusteringLayer, gmm_start, kmeans_start, soft_assign, ta
 from DEC import DEC
 from files import InputError
 from metrics import acc
+from tests.conftest import DIMS, read_log
 
 
 def numpy_q(z, mu, alpha):

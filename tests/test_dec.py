@@ -5,10 +5,10 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from conftest import DIMS, ROOT, three_groups
 
 from DEC import DEC
 from files import InputError
+from tests.conftest import DIMS, ROOT, three_groups
 
 
 @pytest.fixture(scope="module")

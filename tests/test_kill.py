@@ -9,10 +9,10 @@ import sys
 import time
 
 import pytest
-from conftest import ROOT
-from test_checkpoint import assert_same_end
 
 from files import TEMPORARY
+from tests.conftest import ROOT
+from tests.test_checkpoint import assert_same_end
 
 LONG = ["--pretrain_epochs", "150", "--maxiter", "900", "--update_interval", "10", "--tol", "0"]
 MIDDLE = ["--pretrain_epochs", "40", "--maxiter", "120", "--update_interval", "10", "--tol", "0"]

@@ -4,11 +4,11 @@ import keras
 import nbformat
 import pandas as pd
 import pytest
-from conftest import ROOT
 from nbclient import NotebookClient
 
 from datasets import load_data
 from DEC import DEC
+from tests.conftest import ROOT
 
 
 def execute(name, folder, monkeypatch, less=None):

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
 from sklearn.datasets import make_blobs
 
 import cli
@@ -28,6 +27,7 @@ import tables
 from DEC import DEC
 from IDEC import IDEC
 from tables import COLUMNS, METHODS, read_rows, write_rows
+from tests.conftest import ROOT
 
 SCORES = ("dataset", "method", "trial", "protocol", "seed", "acc", "nmi", "ari", "iterations", "stop_reason")
 SHORT = ("--pretrain_epochs", "3", "--maxiter", "40")
