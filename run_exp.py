@@ -27,6 +27,7 @@ from tables import METHODS, read_rows, write_report, write_rows
 from untrusted import read_json
 
 TRIAL = Path(__file__).resolve().parent / "trial.py"
+DASK_SECONDS = 10  # to wait for a scheduler
 SEEDS_DATASETS = ("usps", "reuters10k", "stl", "mnist", "fmnist")  # DEC-keras' run_exp.py
 
 
@@ -184,7 +185,7 @@ def workers(args):
     except ImportError:
         raise InputError("--dask needs dask.distributed: pip install distributed.") from None
     try:
-        client = Client(args.dask, timeout=10)
+        client = Client(args.dask, timeout=DASK_SECONDS)
     except (OSError, ValueError) as error:
         raise InputError(
             f"There is no dask scheduler at {args.dask} ({error}): start one, `dask scheduler`."

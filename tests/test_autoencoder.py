@@ -1,5 +1,3 @@
-import csv
-
 import keras
 import numpy as np
 import pytest
@@ -11,6 +9,7 @@ from DEC import DEC
 from files import InputError
 from IDEC import IDEC
 from settings import UNIFORM_FAN_IN
+from tests.conftest import read_log
 
 
 def test_layers_have_the_seeds_names_sizes_and_activations():
@@ -48,11 +47,6 @@ def test_uniform_fan_in_has_the_seeds_limits():
 def test_bad_dims_are_told(dims):
     with pytest.raises(InputError, match="dims"):
         autoencoder(dims)
-
-
-def read_log(path):
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def test_pretraining_reconstructs_logs_and_saves(dec, blobs, tmp_path):

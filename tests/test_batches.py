@@ -2,7 +2,6 @@ import keras
 import numpy as np
 import pytest
 import scipy.sparse
-from conftest import DIMS
 
 from batches import ScaledRows, checksum, endless_batches, pieces, predict, rows
 from datasets import load_data
@@ -10,6 +9,7 @@ from DEC import DEC
 from files import InputError
 from IDEC import IDEC
 from scaling import fit
+from tests.conftest import DIMS
 
 
 @pytest.fixture

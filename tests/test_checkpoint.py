@@ -8,7 +8,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from conftest import DIMS
 
 import checkpoint
 import cli
@@ -17,9 +16,9 @@ from checkpoint import Checkpoint
 from DEC import DEC
 from files import InputError, only_run
 from IDEC import IDEC
+from tests.conftest import DIMS, ROOT
 from weights import read_attributes
 
-ROOT = Path(__file__).resolve().parent.parent
 METHODS = pytest.mark.parametrize("method", [DEC, IDEC])
 
 
@@ -264,14 +263,12 @@ def run(folder, *more):
 
 def test_the_command_line_goes_on_and_says_when_all_is_done(tmp_path, every_epoch, monkeypatch, capsys):
     dec = run(tmp_path / "whole")
-    report = cli.report
-    monkeypatch.setattr(cli, "save_assignments", lambda *_: (_ for _ in ()).throw(Cut))
-    with pytest.raises(Cut):
-        run(tmp_path / "cut")
+    with monkeypatch.context() as patch:
+        patch.setattr(cli, "save_assignments", lambda *_: (_ for _ in ()).throw(Cut))
+        with pytest.raises(Cut):
+            run(tmp_path / "cut")
     record = json.loads((tmp_path / "cut" / "run.json").read_text())
     assert "finished" not in record
-    monkeypatch.undo()
-    assert cli.report is report
     again = run(tmp_path / "cut", "--resume")
     np.testing.assert_array_equal(again.result.labels, dec.result.labels)
     for name in ("labels.csv", "dec_log.csv", "pretrain_log.csv"):

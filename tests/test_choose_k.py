@@ -1,7 +1,5 @@
 """choose_k.py: short runs with a small network on blobs, its suggestion on made-up rows, and bad input."""
 
-import csv
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,11 +9,9 @@ import cli
 import metrics
 from DEC import DEC
 from files import InputError
+from tests.conftest import read_log
 
-
-@pytest.fixture(autouse=True)
-def small_network(monkeypatch):
-    monkeypatch.setattr(cli, "CODE_DIMS", (16, 3))
+pytestmark = pytest.mark.usefixtures("small_network")
 
 
 @pytest.fixture
@@ -48,8 +44,7 @@ def compare(data, save_dir, *more):
 
 
 def read(folder):
-    with open(folder / "choose_k.csv", newline="") as file:
-        return list(csv.DictReader(file))
+    return read_log(folder / "choose_k.csv")
 
 
 def test_it_suggests_the_four_groups(npz, tmp_path, capsys):

@@ -1,13 +1,10 @@
 """The equations against plain float64 NumPy, the layer, and the loop against the seed's written out batch by batch."""
 
-import csv
-
 import keras
 import numpy as np
 import pytest
 import scipy.sparse
 import tensorflow as tf
-from conftest import DIMS
 from scipy.special import softmax
 from scipy.stats import multivariate_normal as normal
 from sklearn.cluster import KMeans
@@ -19,6 +16,7 @@ from clustering import ClusteringLayer, gmm_start, kmeans_start, soft_assign, ta
 from DEC import DEC
 from files import InputError
 from metrics import acc
+from tests.conftest import DIMS, read_log
 
 
 def numpy_q(z, mu, alpha):
@@ -212,11 +210,6 @@ def test_loop_trains_as_the_seeds_does(dec, blobs, tmp_path, batch_size):
     for trained, wanted in zip(dec.model.get_weights(), expected, strict=True):
         np.testing.assert_allclose(trained, wanted, atol=1e-5)
     assert np.abs(weights[0] - expected[0]).max() > 1e-3  # it did train
-
-
-def read_log(path):
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def test_log_has_a_row_for_every_interval_and_the_end(dec, blobs, tmp_path):

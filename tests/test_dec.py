@@ -1,6 +1,5 @@
 import subprocess
 import sys
-from pathlib import Path
 
 import h5py
 import keras
@@ -9,17 +8,19 @@ import pytest
 
 from DEC import DEC
 from files import InputError
+from tests.conftest import DIMS, ROOT, three_groups
 
-ROOT = Path(__file__).resolve().parent.parent
 
-
-@pytest.fixture
-def trained(dec, blobs, tmp_path):
-    """A DEC trained for a while, and the folder of its files."""
-    x, _ = blobs
-    dec.pretrain(x, epochs=30, save_dir=tmp_path)
-    dec.fit(x, maxiter=30, update_interval=10, save_dir=tmp_path)
-    return dec, tmp_path
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A DEC trained for a while, and the folder of its files, with bad ones among them."""
+    keras.utils.set_random_seed(0)
+    dec, folder = DEC(DIMS, 3, seed=0), tmp_path_factory.mktemp("trained")
+    x, _ = three_groups()
+    dec.pretrain(x, epochs=30, save_dir=folder)
+    dec.fit(x, maxiter=30, update_interval=10, save_dir=folder)
+    bad_files(folder)
+    return dec, folder
 
 
 def test_it_clusters(dec, blobs, tmp_path):
@@ -96,7 +97,6 @@ def bad_files(folder):
 )
 def test_weights_that_do_not_fit_are_told_and_change_nothing(trained, dims, n_clusters, name, message):
     _, folder = trained
-    bad_files(folder)
     other = DEC(dims, n_clusters)
     before = other.model.get_weights()
     with pytest.raises(InputError, match=message):

@@ -67,3 +67,4 @@ def test_a_seed_gives_the_same_bits_on_digits(method, tmp_path):
         np.testing.assert_array_equal(a, b)
     other = short_run(method, "digits", 3, 80, tmp_path / "c", "--seed", "6")
     assert any((a != b).any() for a, b in zip(first.model.get_weights(), other.model.get_weights(), strict=True))
+    assert Path(tmp_path, "a", "pretrain_log.csv").read_bytes() != Path(tmp_path, "c", "pretrain_log.csv").read_bytes()

@@ -123,6 +123,7 @@ def test_the_command_line_reads_the_data_again(folder, monkeypatch):
     assert runs[1].terms[3] == "wörd3"
 
 
+@pytest.mark.parametrize("folder", [DEC], indirect=True)
 def test_the_script_knows_the_layers_by_itself(folder, tmp_path):
     np.save(tmp_path / "narrow.npy", np.ones((60, 5)))
     command = [sys.executable, Path(figures.__file__), folder, "--dataset", tmp_path / "narrow.npy"]
@@ -326,8 +327,10 @@ def test_the_same_run_gives_the_same_files(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def page(small, folder):
+def page(small, folder, tmp_path_factory):
+    """In a folder of its own: another test draws into the other."""
     x, y = small
+    folder = shutil.copytree(folder, tmp_path_factory.mktemp("page") / "run")
     names = [f"{EVIL}{i}.png" for i in range(60)]
     run = load(folder, x, y, image_shape=(4, 6), names=names)
     run.settings = {"data set": EVIL}

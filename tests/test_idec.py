@@ -4,14 +4,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import DIMS
-from test_clustering import numpy_p, numpy_q
 
 import cli
 from clustering import kmeans_start
 from DEC import DEC
 from files import InputError
 from IDEC import IDEC
+from tests.conftest import DIMS
+from tests.test_clustering import numpy_p, numpy_q
 
 
 @pytest.fixture

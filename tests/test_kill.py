@@ -7,23 +7,29 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
-from test_checkpoint import assert_same_end
 
 from files import TEMPORARY
+from tests.conftest import ROOT
+from tests.test_checkpoint import assert_same_end
 
-ROOT = Path(__file__).resolve().parent.parent
 LONG = ["--pretrain_epochs", "150", "--maxiter", "900", "--update_interval", "10", "--tol", "0"]
 MIDDLE = ["--pretrain_epochs", "40", "--maxiter", "120", "--update_interval", "10", "--tol", "0"]
 SHORT = ["--pretrain_epochs", "30", "--maxiter", "80", "--update_interval", "20", "--tol", "0"]
-# Ends itself instead of giving a file its name for the n-th time, and keeps checkpoints as often as it can.
-DYING_IN_WRITE = """
-import os, signal, sys, checkpoint, cli, files
+# Keeps checkpoints as often as it can.
+BRISK = """
+import sys, checkpoint, cli
 from DEC import DEC
 from IDEC import IDEC
-checkpoint.PAUSE, checkpoint.SHARE, left, replace = 0.3, 1e9, [int(sys.argv[1])], os.replace
+checkpoint.PAUSE, checkpoint.SHARE = 0.3, 1e9
+cli.main({"DEC.py": DEC, "IDEC.py": IDEC}[sys.argv[1]], sys.argv[2:])
+"""
+# And ends itself instead of giving a file its name for the n-th time.
+DYING_IN_WRITE = (
+    """
+import os, signal, sys, files
+left, replace = [int(sys.argv.pop(1))], os.replace
 def dying(source, target):
     left[0] -= 1
     if left[0] == 0:
@@ -31,8 +37,9 @@ def dying(source, target):
         os.kill(os.getpid(), signal.SIGKILL)
     replace(source, target)
 files.os.replace = dying
-cli.main({"DEC.py": DEC, "IDEC.py": IDEC}[sys.argv[2]], sys.argv[3:])
 """
+    + BRISK
+)
 
 
 def start(command, folder, *lengths):
@@ -63,32 +70,34 @@ def phase(folder):
 
 
 def test_a_run_that_gets_a_signal_and_is_resumed_ends_like_an_unbroken_one(tmp_path):
-    kill_again_and_again("DEC.py", [signal.SIGTERM], MIDDLE, 1 / 3, tmp_path)
+    phases, output = kill_again_and_again(["-c", BRISK, "DEC.py"], [signal.SIGTERM], MIDDLE, 1 / 3, tmp_path)
+    assert phases
+    assert "Going on behind epoch" in output
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("script", ["DEC.py", "IDEC.py"])
 def test_a_run_killed_at_twenty_random_moments_and_resumed_ends_like_an_unbroken_one(script, tmp_path):
-    phases = kill_again_and_again(script, 10 * [signal.SIGTERM, signal.SIGKILL], LONG, 1 / 5, tmp_path)
+    phases, _ = kill_again_and_again([script], 10 * [signal.SIGTERM, signal.SIGKILL], LONG, 1 / 5, tmp_path)
     print(script, len(phases), "kills:", phases)
     assert set(phases) == {"pretraining", "clustering"}
 
 
-def kill_again_and_again(script, signals, lengths, share, tmp_path):
+def kill_again_and_again(command, signals, lengths, share, tmp_path):
     """Sends each signal to a run at a random moment of its training's first seconds, and resumes it.
 
     Args:
         share: of the seconds that a whole run takes here.
 
     Returns:
-        the phases that it was killed in.
+        the phases that it was killed in, and what the last run printed.
     """
     chance, whole, cut = random.Random(7), tmp_path / "whole", tmp_path / "cut"
     began = time.monotonic()
-    finished(start([script], whole, *lengths))
+    finished(start(command, whole, *lengths))
     seconds, phases = share * (time.monotonic() - began), []
     for how in signals:
-        process = start([script], cut, *lengths, "--resume")
+        process = start(command, cut, *lengths, "--resume")
         under_way(process)
         time.sleep(chance.uniform(0, seconds))
         process.send_signal(how)
@@ -100,12 +109,12 @@ def kill_again_and_again(script, signals, lengths, share, tmp_path):
             assert process.returncode == 130
             assert output.splitlines()[-1] == "Stopped. The same command with --resume goes on."
             assert not list(cut.glob(f"{TEMPORARY}*"))
-    finished(start([script], cut, *lengths, "--resume"))
+    output = finished(start(command, cut, *lengths, "--resume"))
     assert_same_end(whole, cut)
     assert (whole / "labels.csv").read_bytes() == (cut / "labels.csv").read_bytes()
     scores = [json.loads((folder / "run.json").read_text())["scores"] for folder in (whole, cut)]
     assert scores[0] == scores[1]
-    return phases
+    return phases, output
 
 
 @pytest.mark.slow

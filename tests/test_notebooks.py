@@ -8,7 +8,7 @@ from nbclient import NotebookClient
 
 from datasets import load_data
 from DEC import DEC
-from tables import ROOT
+from tests.conftest import ROOT
 
 
 def execute(name, folder, monkeypatch, less=None):

@@ -17,10 +17,7 @@ import figures
 from DEC import DEC
 from IDEC import IDEC
 
-
-@pytest.fixture(autouse=True)
-def small_network(monkeypatch):
-    monkeypatch.setattr(cli, "CODE_DIMS", (16, 3))
+pytestmark = pytest.mark.usefixtures("small_network")
 
 
 def train(method, dataset, folder, *more):

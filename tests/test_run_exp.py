@@ -27,33 +27,39 @@ import tables
 from DEC import DEC
 from IDEC import IDEC
 from tables import COLUMNS, METHODS, read_rows, write_rows
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 SCORES = ("dataset", "method", "trial", "protocol", "seed", "acc", "nmi", "ari", "iterations", "stop_reason")
 SHORT = ("--pretrain_epochs", "3", "--maxiter", "40")
 
 
 @pytest.fixture(scope="module")
-def reference(tmp_path_factory):
-    """A folder with blobs.npz and an unbroken sweep of it: all methods, 2 trials."""
+def blobs_folder(tmp_path_factory):
+    """A folder with blobs.npz."""
     folder = tmp_path_factory.mktemp("reference")
     x, y = make_blobs(100, 6, centers=3, cluster_std=4, random_state=0)
     np.savez(folder / "blobs.npz", x=x / 10, y=y)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def reference(blobs_folder):
+    """That folder, with an unbroken sweep of it: all methods, 2 trials."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
+        patch.chdir(blobs_folder)
         code, out = sweep("--datasets", "blobs.npz", "--trials", 2)
     assert code == 0
     assert "0 of 2 trials done; running: blobs 1; waiting: 1" in out
     assert "1 of 2 trials done; running: blobs 2; waiting: 0; expected end" in out
     assert "2 of 2 trials done" in out
-    return folder
+    return blobs_folder
 
 
 @pytest.fixture
-def npz(reference, tmp_path, monkeypatch):
-    """In a folder of the test's own."""
+def npz(blobs_folder, tmp_path, monkeypatch):
+    """The file, and in a folder of the test's own."""
     monkeypatch.chdir(tmp_path)
-    return str(reference / "blobs.npz")
+    return str(blobs_folder / "blobs.npz")
 
 
 def sweep(*arguments):
@@ -144,13 +150,14 @@ def test_other_settings_are_refused(reference, npz, capsys):
 
 def killed_sweep(arguments, kills):
     """Starts the sweep `kills` times and kills it shortly after it has begun another method, then lets it end."""
+    chance = random.Random(7)
     for _ in range(kills):
         before = begun()
         process = start(*arguments)
         while begun() == before:
             assert process.poll() is None, process.stdout.read()
             time.sleep(0.02)
-        time.sleep(random.uniform(0, 1))
+        time.sleep(chance.uniform(0, 1))
         process.kill()
         process.communicate()
         assert process.returncode == -signal.SIGKILL
@@ -215,7 +222,7 @@ def dask_sweep(cluster, arguments, label):
     address, workers = cluster
     process = start(*arguments, "--dask", address, "--jobs", 2, "--name", "dask")
     logs = {trial: Path(f"results/dask/{label}/trial{trial}/log.txt") for trial in (1, 2)}
-    until = time.monotonic() + 60
+    until = time.monotonic() + 300
     while not (begun := [trial for trial, log in logs.items() if times_begun(log)]):
         assert time.monotonic() < until, "no worker has begun"
         time.sleep(0.1)
@@ -262,7 +269,7 @@ def test_a_trial_whose_parent_died_ends(tmp_path):
         fcntl.flock(lock, fcntl.LOCK_EX)  # it waits for this, after its imports
         process = subprocess.Popen([sys.executable, ROOT / "trial.py", json.dumps(task)], stdin=subprocess.PIPE)
         process.stdin.close()
-        assert process.wait(60) == 1
+        assert process.wait(300) == 1
 
 
 def test_damaged_and_missing_data_leave_the_rest_intact(reference, npz, tmp_path, monkeypatch):
@@ -290,23 +297,23 @@ def test_a_trial_that_fails_is_logged_and_tried_again(npz):
     """Its k-means row is kept; pretraining cannot save its weights, and is tried once, not for each method."""
     in_the_way = Path("results/exp1/blobs/trial1/ae_weights.h5")
     in_the_way.mkdir(parents=True)
-    arguments = ("--trials", 1, "--datasets", npz)
+    arguments = ("--trials", 1, "--datasets", npz, "--methods", "k-means", "AE+k-means", "DEC")
     code, out = sweep(*arguments)
     assert code == 1
-    assert out.count("FAILED: blobs, trial 1") == 4
-    assert Path("results/exp1/errors.log").read_text().count("IsADirectoryError") >= 4
+    assert out.count("FAILED: blobs, trial 1") == 2
+    assert Path("results/exp1/errors.log").read_text().count("IsADirectoryError") >= 2
     assert Path("results/exp1/blobs/trial1/log.txt").read_text().count("Epoch 1/3") == 1
     assert [row["method"] for row in rows("results/exp1")] == ["k-means"]
-    assert "blobs, trial 1: would run AE+k-means, AE+GMM, DEC, IDEC\n" in sweep(*arguments, "--dry-run")[1]
+    assert "blobs, trial 1: would run AE+k-means, DEC\n" in sweep(*arguments, "--dry-run")[1]
     in_the_way.rmdir()
     assert sweep(*arguments)[0] == 0
-    assert [row["method"] for row in rows("results/exp1")] == list(METHODS)
+    assert [row["method"] for row in rows("results/exp1")] == ["k-means", "AE+k-means", "DEC"]
 
 
 def test_a_trial_that_crashes_is_logged(npz):
     """Killed from outside, as for want of memory; nothing of it is taken for a result."""
     process = start("--datasets", npz, "--trials", 1)
-    until = time.monotonic() + 30
+    until = time.monotonic() + 300
     while not (trials := children(process)):
         assert time.monotonic() < until, "no trial has begun"
         time.sleep(0.1)
@@ -331,7 +338,8 @@ def test_a_trial_that_crashes_is_logged(npz):
         (["--datasets", "blobs.npz", "--dask", "tcp://127.0.0.1:9"], "no dask scheduler at tcp://127.0.0.1:9"),
     ],
 )
-def test_bad_input_ends_in_one_sentence(npz, capsys, arguments, message):
+def test_bad_input_ends_in_one_sentence(npz, capsys, monkeypatch, arguments, message):
+    monkeypatch.setattr(run_exp, "DASK_SECONDS", 0.5)
     Path("other").mkdir()
     for folder in (".", "other"):
         shutil.copy(npz, folder)
