@@ -1,3 +1,4 @@
+import inspect
 import os
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores: threads of one would wait for those of the other
@@ -48,3 +49,20 @@ def dec():
 def small_network(monkeypatch):
     """Of the command line."""
     monkeypatch.setattr("cli.CODE_DIMS", (16, 3))
+
+
+@pytest.fixture
+def recorded(monkeypatch):
+    """A function of a class and a method's name: the arguments of every call, by name; the method runs all the same."""
+
+    def record(method, name):
+        function, calls = getattr(method, name), []
+
+        def recording(*args, **options):
+            calls.append(inspect.signature(function).bind(*args, **options).arguments)
+            return function(*args, **options)
+
+        monkeypatch.setattr(method, name, recording)
+        return calls
+
+    return record

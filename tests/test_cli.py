@@ -14,6 +14,7 @@ import pytest
 
 import cli
 import datasets
+from clustering import gmm_start, kmeans_start
 from DEC import DEC
 from IDEC import IDEC
 from settings import BY_SIZE
@@ -247,7 +248,14 @@ def test_settings_reach_the_training(tiny_mnist, tmp_path, method, protocol, sca
         assert type(model.optimizer).__name__ == name
         assert float(model.optimizer.learning_rate) == pytest.approx(rate, abs=1e-7)
     # the model was trained on scaled x: its labels are those of scaled x
-    np.testing.assert_array_equal(dec.predict(tiny_mnist * np.float32(scale)), dec.result.labels)
+    x = tiny_mnist * np.float32(scale)
+    np.testing.assert_array_equal(dec.predict(x), dec.result.labels)
+    begun = method(dec.dims, 2)
+    begun.load_weights(tmp_path / "out" / f"{method.name}_model_0.h5")
+    start = gmm_start if protocol == "fast" else kmeans_start
+    centers, labels = start(begun.extract_features(x), 2, seed=0)
+    np.testing.assert_array_equal(dec.result.start_labels, labels)
+    np.testing.assert_array_equal(begun.model.get_layer("clustering").get_weights()[0], centers.astype("float32"))
     error = np.square(dec.autoencoder.predict(tiny_mnist, verbose=0) - tiny_mnist).mean()
     assert cli.reconstruction_error(dec, tiny_mnist) == pytest.approx(error, rel=1e-5)
 

@@ -109,6 +109,14 @@ def test_lengths_by_default_are_the_command_lines(Estimator, blobs, monkeypatch)
 
 
 @eagerly
+@BOTH
+def test_arguments_reach_both_phases(Estimator, blobs, recorded):
+    clusterings = recorded(DEC, "fit")
+    tiny(Estimator, start="gmm").fit(blobs[0])
+    assert [clustering["start"] for clustering in clusterings] == ["gmm"]
+
+
+@eagerly
 def test_gamma_reaches_the_loss(blobs):
     x, _ = blobs
     without, little, much = (tiny(IDECClustering, gamma=gamma, tol=0).fit(x).history_[-1] for gamma in (0, 0.1, 5))
