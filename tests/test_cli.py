@@ -11,6 +11,8 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from PIL import Image
 
 import cli
 import datasets
@@ -258,6 +260,36 @@ def test_settings_reach_the_training(tiny_mnist, tmp_path, method, protocol, sca
     np.testing.assert_array_equal(begun.model.get_layer("clustering").get_weights()[0], centers.astype("float32"))
     error = np.square(dec.autoencoder.predict(tiny_mnist, verbose=0) - tiny_mnist).mean()
     assert cli.reconstruction_error(dec, tiny_mnist) == pytest.approx(error, rel=1e-5)
+
+
+def test_every_option_is_followed(tmp_path, small_network, recorded):
+    """On images in colour of 2 x 3 pixels, in two folders."""
+    images = np.random.default_rng(0).integers(256, size=(40, 2, 3, 3), dtype=np.uint8)
+    for i, image in enumerate(images):
+        path = tmp_path / "images" / f"class{i // 20}" / f"{i:02}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path)
+    pretrainings, compilations, clusterings = (
+        recorded(*method) for method in ((DEC, "pretrain"), (IDEC, "compile"), (DEC, "fit"))
+    )
+    phases = {"batch_size": 15, "pretrain_epochs": 2, "maxiter": 4, "update_interval": 3, "tol": 0.25, "gamma": 0.4}
+    options = phases | {"start": "gmm", "scale": 0.5, "seed": 7, "n_clusters": 3, "strategy": "mirrored"}
+    options |= {"dataset": tmp_path / "images", "save_dir": tmp_path / "out"}
+    flags = ("--color", "--labels_from_folders", "--resume")
+    arguments = [f"--{name}={value}" for name, value in options.items()]
+    dec = cli.run(IDEC, cli.parse(IDEC, [*arguments, *flags]))
+
+    (pretraining,), (compilation,), (clustering,) = pretrainings, compilations, clusterings
+    both = {"batch_size": 15, "save_dir": tmp_path / "out", "resume": True}
+    expected = both | {"maxiter": 4, "update_interval": 3, "tol": 0.25, "start": "gmm"}
+    assert {name: clustering[name] for name in expected} == expected
+    assert {name: pretraining[name] for name in (*both, "epochs")} == both | {"epochs": 2}
+    assert compilation["gamma"] == 0.4
+    for phase in (pretraining, clustering):
+        np.testing.assert_allclose(phase["x"], images.reshape(40, -1) / 2)
+        assert phase["y"].tolist() == ["class0"] * 20 + ["class1"] * 20
+    assert (dec.seed, dec.n_clusters) == (7, 3)
+    assert isinstance(dec.model.distribute_strategy, tf.distribute.MirroredStrategy)
 
 
 @pytest.mark.skipif("DEC_DATA_DIR" not in os.environ, reason="real data: set DEC_DATA_DIR")
