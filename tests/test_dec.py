@@ -156,5 +156,6 @@ def test_seeds_constructor_and_methods_are_there():
     dec = DEC(dims=[6, 8, 2], n_clusters=2, alpha=1.0, init=init)
     for name in ("pretrain", "compile", "fit", "predict", "extract_features", "load_weights", "target_distribution"):
         assert callable(getattr(dec, name))
-    dec.compile(optimizer="sgd", loss="kld")
+    dec.compile(optimizer="sgd", loss="mse")
+    assert dec.model.loss == "mse"
     assert [model.name for model in (dec.autoencoder, dec.encoder, dec.model)] == ["AE", "encoder", "DEC"]

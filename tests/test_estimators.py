@@ -111,9 +111,10 @@ def test_lengths_by_default_are_the_command_lines(Estimator, blobs, monkeypatch)
 @eagerly
 @BOTH
 def test_arguments_reach_both_phases(Estimator, blobs, recorded):
-    clusterings = recorded(DEC, "fit")
-    tiny(Estimator, start="gmm").fit(blobs[0])
-    assert [clustering["start"] for clustering in clusterings] == ["gmm"]
+    pretrainings, clusterings = recorded(DEC, "pretrain"), recorded(DEC, "fit")
+    tiny(Estimator, start="gmm", batch_size=30).fit(blobs[0])
+    assert [pretraining["batch_size"] for pretraining in pretrainings] == [30]
+    assert [(clustering["batch_size"], clustering["start"]) for clustering in clusterings] == [(30, "gmm")]
 
 
 @eagerly

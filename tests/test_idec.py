@@ -17,7 +17,7 @@ from tests.test_clustering import numpy_p, numpy_q
 @pytest.fixture
 def idec():
     keras.utils.set_random_seed(0)
-    return IDEC(DIMS, n_clusters=3, seed=0)
+    return IDEC(DIMS, n_clusters=3, batch_size=50, seed=0)
 
 
 def test_loss_is_reconstruction_plus_gamma_times_clustering(idec, blobs):
@@ -65,7 +65,7 @@ def test_decoder_of_dec_stays(dec, blobs, tmp_path):
 
 def test_log_and_files_have_the_idec_repos_names(idec, blobs, tmp_path):
     x, y = blobs
-    labels = idec.clustering(x, y, tol=0, update_interval=2, maxiter=5, save_dir=tmp_path)
+    labels = idec.clustering(x, y, tol=0, update_interval=2, maxiter=11, save_dir=tmp_path)
     with open(tmp_path / "idec_log.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["iter", "acc", "nmi", "ari", "L", "Lc", "Lr", "delta_label"]
@@ -73,7 +73,7 @@ def test_log_and_files_have_the_idec_repos_names(idec, blobs, tmp_path):
     assert last["L"] == pytest.approx(last["Lr"] + 0.1 * last["Lc"], abs=2e-5)
     assert {path.name for path in tmp_path.glob("*.h5")} == {
         "IDEC_model_0.h5",
-        "IDEC_model_5.h5",
+        "IDEC_model_10.h5",  # five epochs of the constructor's batch size
         "IDEC_model_final.h5",
     }
 

@@ -13,7 +13,9 @@ import socket
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -28,6 +30,7 @@ from DEC import DEC
 from IDEC import IDEC
 from tables import COLUMNS, METHODS, read_rows, write_rows
 from tests.conftest import ROOT
+from trial import Trial
 
 SCORES = ("dataset", "method", "trial", "protocol", "seed", "acc", "nmi", "ari", "iterations", "stop_reason")
 SHORT = ("--pretrain_epochs", "3", "--maxiter", "40")
@@ -133,6 +136,46 @@ def test_a_resumed_sweep_repeats_nothing_that_is_done(reference, npz):
     assert code == 0
     assert "0 of 0 trials done" in out
     assert (folder / "results.csv").stat().st_mtime_ns == times
+
+
+def test_a_trial_has_the_sweeps_settings(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tasks = []
+    monkeypatch.setattr(run_exp, "run", lambda args, todo: tasks.extend(todo))
+    sweep("--datasets", "digits", "--trials", 2, "--protocol", "idec", "--seed", 5)
+    args, settings = Trial(tasks[1]).settings(DEC)
+    assert (args.dataset, args.protocol, args.seed, args.maxiter) == ("digits", "idec", 6, 40)
+    assert (settings.pretrain_epochs, settings.update_interval) == (3, 140)
+
+
+def test_jobs_share_the_cores(tmp_path, monkeypatch):
+    """A trial in whose place a script tells its environment."""
+    monkeypatch.setattr(run_exp, "TRIAL", tmp_path / "trial.py")
+    monkeypatch.setattr("joblib.cpu_count", lambda: 8)
+    run_exp.TRIAL.write_text("import json, os; json.dump(dict(os.environ), open('DEC.json', 'w'))")
+    monkeypatch.chdir(tmp_path)
+    names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OPENBLAS_NUM_THREADS")
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")  # what is set already stays
+    for jobs, threads in ((1, "8"), (3, "2"), (9, "1")):
+        _, environments = run_exp.run_trial({"folder": str(tmp_path), "methods": ["DEC"]}, jobs)
+        assert [environments["DEC"][name] for name in (*names, "OMP_NUM_THREADS")] == [threads] * 3 + ["5"]
+
+
+def test_the_expected_end_is_by_the_mean_times_so_far(monkeypatch):
+    monkeypatch.setattr(run_exp, "datetime", SimpleNamespace(now=lambda: datetime(2024, 1, 1, 12)))
+    methods = ("AE+k-means", "DEC")
+    todo = [{"label": "usps", "trial": trial, "methods": methods} for trial in (1, 2, 3, 4)]
+    progress = run_exp.Progress(todo, slots=2, rows=[])
+    assert progress.expected_end() == "end: not known before a trial of each data set is done"
+    clustering = {"AE+k-means": (60, 180), "DEC": (1000, 2600)}  # in two trials, whose pretraining took 600 and 1800
+    for i, pretraining in enumerate((600, 1800)):
+        for method in methods:
+            row = {"dataset": "usps", "method": method, "cluster_seconds": clustering[method][i]}
+            progress.rows.append(row | {"pretrain_seconds": pretraining})
+        progress.ended(todo[i], progress.rows)
+    assert progress.expected_end() == "expected end: Mon 12:52"  # 1200 + 120 + 1800 s
 
 
 def test_other_settings_are_refused(reference, npz, capsys):
@@ -412,9 +455,9 @@ def test_ranges(seeds, text):
     assert tables.ranges(seeds) == text
 
 
-def test_the_report_depends_on_the_results_alone(tmp_path):
+def test_the_report_depends_on_the_results_alone(tmp_path, monkeypatch):
     """The same bytes again, rows in any order; figures and DEC-keras' layout too."""
-    folder = tmp_path / "mine"
+    folder = tmp_path / "results" / "mine"
     (folder / "usps" / "trial1").mkdir(parents=True)
     (folder / "usps" / "trial1" / "dec_log.csv").write_text("iter,acc,nmi\n0,0.5,0.4\n30,0.6,0.5\n")
     results = made_up()
@@ -423,7 +466,10 @@ def test_the_report_depends_on_the_results_alone(tmp_path):
     names = ("results.csv", "README.md", "results_dec-keras.csv", "scores.png", "iterations.png")
     before = {name: (folder / name).read_bytes() for name in names}
     write_rows(folder / "results.csv", results[::-1])
-    tables.write_report(folder)
+    for name in names[1:]:
+        (folder / name).unlink()
+    monkeypatch.chdir(tmp_path)
+    assert sweep("--report-only", "--name", "mine") == (0, "")
     assert {name: (folder / name).read_bytes() for name in names} == before
     text = (folder / "README.md").read_text()
     assert "python run_exp.py --name mine --datasets usps mine --trials 3 --protocol fast" in text
