@@ -20,7 +20,7 @@ from clustering import gmm_start, kmeans_start
 from DEC import DEC
 from IDEC import IDEC
 from settings import BY_SIZE
-from tests.conftest import ROOT
+from tests.conftest import ROOT, read_log
 
 
 @pytest.fixture
@@ -38,20 +38,35 @@ def short_run(data, save_dir, *more):
     ]
 
 
-def test_a_run_prints_scores_and_saves_its_files(npz, tmp_path, capfd):
-    """In a subprocess, as a user would."""
-    folder = tmp_path / "out"
+def test_a_run_prints_scores_and_saves_its_files(tmp_path):
+    """In a subprocess, as a user would; on noise, whose clusters change."""
+    folder, rng = tmp_path / "out", np.random.default_rng(0)
+    x, y = rng.random((100, 6)).astype("float32"), rng.integers(3, size=100)
+    np.savez(tmp_path / "noise.npz", x=x, y=y)
     done = subprocess.run(
-        [sys.executable, "DEC.py", *short_run(npz, folder)], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "DEC.py", *short_run(tmp_path / "noise.npz", folder, "--maxiter", 40)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    table = re.findall(
-        r"^(AE \+ k-means|DEC) +(0\.\d{4}|1\.0000) +[\d.]+ +-?[\d.]+ +[\d.]+ s +0\.\d{6}$", done.stdout, re.M
-    )
-    assert [name for name, _ in table] == ["AE + k-means", "DEC"]
+    pattern = r"^(AE \+ k-means|DEC) +(0\.\d{4}) +([\d.]+) +(-?[\d.]+) +[\d.]+ s +0\.\d{6}$"
+    table = re.findall(pattern, done.stdout, re.M)
+    assert [name for name, *_ in table] == ["AE + k-means", "DEC"]
+    log = read_log(folder / "dec_log.csv")
+    for (_, *scores), row in zip(table, (log[0], log[-1]), strict=True):
+        logged = [float(row[name]) for name in ("acc", "nmi", "ari")]
+        assert [float(score) for score in scores] == pytest.approx(logged, abs=1e-4)
+    assert table[0][1:] != table[1][1:]
+    labels = np.loadtxt(folder / "labels.csv", delimiter=",", skiprows=1, usecols=1)
+    start_labels = keras.models.load_model(folder / "DEC_model_0.h5").predict(x, verbose=0).argmax(axis=1)
+    changed = np.sum(labels != start_labels)
+    assert changed > 0
     for text in (
         "6-500-500-2000-10",
-        "Batches trained: 4. Stopped since --maxiter was reached",
-        "Cluster sizes:",
+        "Batches trained: 40. Stopped since --maxiter was reached",
+        f"\n{changed} of 100 samples changed their cluster",
+        f"Cluster sizes: {' '.join(map(str, np.bincount(labels.astype(int))))}\n",
         str(folder),
     ):
         assert text in done.stdout
