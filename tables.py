@@ -80,15 +80,19 @@ def write_report(folder):
     if not rows:
         raise InputError(f"{folder} has no results.csv with results: run the sweep first.")
     write_seeds_csv(folder / "results_dec-keras.csv", rows)
-    drawn = {
-        "Every trial is a point, the bar their mean.": scores_figure(folder / "scores.png", rows, METHODS),
-        "Scores over the clustering phase, a line for each trial.": iterations_figure(folder, rows),
-    }
+    drawn = [
+        ("scores.png", "Every trial is a point, the bar their mean.", scores_figure(rows, METHODS)),
+        ("iterations.png", "Scores over the clustering phase, a line for each trial.", iterations_figure(folder, rows)),
+    ]
+    drawn = [part for part in drawn if part[-1] is not None]
+    for name, _, figure in drawn:
+        with whole_file(folder / name) as temporary:
+            figure.savefig(temporary, dpi=110)
     sections = [
         f"# {folder.name}",
         f"{commands(folder, rows)} made [results.csv](results.csv); `--report-only` made this of it.",
         tables(folder / "results.csv"),
-        *(f"![{text}]({path.name})\n\n{text}" for text, path in drawn.items() if path is not None),
+        *(f"![{text}]({name})\n\n{text}" for name, text, _ in drawn),
         "`results_dec-keras.csv` has AE+k-means and DEC in the layout of DEC-keras' `results.csv`.",
     ]
     write_text(folder / "README.md", "\n\n".join(sections) + "\n")
@@ -259,16 +263,15 @@ def tracked_results():
     return [ROOT / line for line in sorted(files.stdout.splitlines())]
 
 
-def scores_figure(path, rows, methods):
+def scores_figure(rows, methods):
     """ACC by method and data set: every trial a point, the mean a bar.
 
     Args:
-        path: Path of the PNG file.
         rows: of `read_rows`, at least one.
         methods: names of all methods, in order.
 
     Returns:
-        path.
+        matplotlib Figure.
     """
     datasets = list(dict.fromkeys(row["dataset"] for row in rows))
     figure = Figure(figsize=(max(6.5, 2 + 2.2 * len(datasets)), 4), layout="constrained")
@@ -295,20 +298,18 @@ def scores_figure(path, rows, methods):
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside upper center", ncols=len(methods), frameon=False, columnspacing=1, handlelength=1)
-    with whole_file(path) as temporary:
-        figure.savefig(temporary, dpi=110)
-    return path
+    return figure
 
 
 def iterations_figure(folder, rows):
     """ACC and NMI over the clustering phase's batches, from the `dec_log.csv` and `idec_log.csv` of a sweep's trials.
 
     Args:
-        folder: Path of the sweep's folder; the figure is its `iterations.png`.
+        folder: Path of the sweep's folder.
         rows: of `read_rows`.
 
     Returns:
-        the figure's Path, or None where there are no logs.
+        matplotlib Figure, or None where there are no logs.
     """
     logs = {}
     for row in rows:
@@ -337,10 +338,7 @@ def iterations_figure(folder, rows):
         handles |= {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     names = sorted(handles)
     figure.legend([handles[name] for name in names], names, loc="outside upper center", ncols=2, frameon=False)
-    path = folder / "iterations.png"
-    with whole_file(path) as temporary:
-        figure.savefig(temporary, dpi=110)
-    return path
+    return figure
 
 
 if __name__ == "__main__":

@@ -3,8 +3,10 @@ import numpy as np
 import pytest
 
 import autoencoder as autoencoder_module
+import metrics
 from autoencoder import autoencoder
 from checkpoint import Checkpoint
+from clustering import kmeans_start
 from DEC import DEC
 from files import InputError
 from IDEC import IDEC
@@ -69,8 +71,13 @@ def test_pretraining_needs_no_labels_and_may_be_short(dec, blobs, tmp_path, epoc
     x, y = blobs
     dec.pretrain(x, epochs=epochs, save_dir=tmp_path / "a")
     assert {row["acc"] for row in read_log(tmp_path / "a" / "pretrain_log.csv")} == {"NA"}
+    y = y[::-1]  # labels of other samples, which score low
     dec.pretrain(x, y, epochs=epochs, save_dir=tmp_path / "b")
-    assert len(read_log(tmp_path / "b" / "pretrain_log.csv")) == epochs
+    rows = read_log(tmp_path / "b" / "pretrain_log.csv")
+    assert len(rows) == epochs
+    _, labels = kmeans_start(dec.extract_features(x), 3, seed=0)
+    for name, score in (("acc", metrics.acc), ("nmi", metrics.nmi)):
+        assert float(rows[-1][name]) == pytest.approx(score(y, labels))
 
 
 def test_diverging_pretraining_is_told_and_saves_no_weights(dec, blobs, tmp_path):

@@ -6,6 +6,7 @@ from PIL import Image
 
 import choose_k
 import cli
+import figures
 import metrics
 from DEC import DEC
 from files import InputError
@@ -156,7 +157,17 @@ def test_the_suggestion_and_its_reason(rows, k, reason):
 
 def test_each_criterion_by_itself():
     rows = made_up([0.1, 0.3, 0.2, 0.2, 0.2], [0.1, 0.2, 0.3, 0.2, 0.2])
-    assert choose_k.best(rows) == {"silhouette_x": 3, "silhouette": 4, "inertia": 3, "generalizability": 3}
+    best = {"silhouette_x": 3, "silhouette": 4, "inertia": 3, "generalizability": 3}
+    assert choose_k.best(rows) == best
+    rows = [row | {"nmi": row["k"] / 10} for row in rows]
+    axes = figures.numbers_of_clusters(rows, best, 4, "reason", "title").axes
+    for axis, name in zip(axes, [*best, "nmi"], strict=True):
+        values = {row["k"]: row[name] for row in rows}
+        curve, suggestion, *ring = axis.lines
+        assert dict(curve.get_xydata()) == values
+        assert list(suggestion.get_xdata()) == [4, 4]
+        ringed = [{best[name]: values[best[name]]}] if name in best else []
+        assert [dict(line.get_xydata()) for line in ring] == ringed
 
 
 def test_data_that_are_all_alike_have_no_answer(tmp_path):

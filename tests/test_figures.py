@@ -294,6 +294,9 @@ def test_terms_tell_a_cluster_from_the_rest():
     assert figures.distinctive_terms(x, labels, 0, ["a", "b", "c"]) == [("a", 1.0)]
     assert figures.distinctive_terms(x, labels, 1, ["a", "b", "c"]) == [("c", 3.0)]
     assert figures.distinctive_terms(x, labels, 2, ["a", "b", "c"]) == []
+    axes = figures.top_terms(x, labels, 3, ["a", "b", "c"], "t").axes
+    assert [[bar.get_width() for bar in axis.patches] for axis in axes] == [[1], [3], []]
+    assert [[tick.get_text() for tick in axis.get_yticklabels()] for axis in axes] == [["a"], ["c"], []]
 
 
 @pytest.mark.parametrize("z", [np.zeros((5, 3), np.float32), np.arange(4, dtype=np.float32)[:, None], np.eye(2)])
@@ -301,6 +304,25 @@ def test_collapsed_one_number_and_very_few_codes_are_drawn(z):
     for points in (figures.pca(z)[0], figures.neighbours(z)[1]):
         assert points.shape == (len(z), 2)
         assert np.isfinite(points).all()
+
+
+def test_curves_and_bars_are_the_numbers():
+    nan = float("nan")
+    log = {"iter": [0, 30, 60], "loss": [nan, 0.4, 0.3], "acc": [0.5, nan, 0.7], "delta_label": [0, 0.2, 0.1]}
+    logs = ({"epoch": [0, 1], "loss": [0.6, 0.2], "acc": [nan, nan]}, log)
+    pretraining, log = ({name: np.array(values) for name, values in log.items()} for log in logs)
+    axes = figures.training_curves({"whole": pretraining}, log, "t").axes
+    assert [
+        (axis.get_title(), line.get_label(), line.get_xydata().tolist()) for axis in axes for line in axis.lines
+    ] == [
+        ("Pretraining", "whole", [[1, 0.6], [2, 0.2]]),
+        ("Clustering", "loss", [[30, 0.4], [60, 0.3]]),
+        ("Scores", "ACC", [[0, 0.5], [60, 0.7]]),
+        ("Changed labels", "changed", [[30, 0.2], [60, 0.1]]),
+    ]
+    (axis,) = figures.cluster_sizes(np.array([0, 0, 0, 2]), 3, "t").axes
+    assert [bar.get_height() for bar in axis.patches] == [3, 0, 1]
+    assert axis.lines[0].get_ydata() == pytest.approx([4 / 3] * 2)
 
 
 def test_logs_with_gaps_are_read(tmp_path):
@@ -346,6 +368,19 @@ def test_the_page_escapes_what_comes_from_outside_and_needs_no_network(page):
     assert not re.search(r"(?:src|href)=\"(?!data:)|url\((?!data:)|@import", text)
     data = json.loads(re.search(r"^const data = (.*);$", text, re.M)[1])
     assert data["names"][5] == f"{EVIL}5.png"
+
+
+def test_the_page_says_how_clusters_and_scores_are(tmp_path):
+    q = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.7, 0.3], [0.95, 0.05]])
+    y = np.array(["a", "a", "b", "b", "a"])
+    run = figures.Run("DEC", tmp_path, q, y, q, q, start_q=q[[2, 0, 1, 3, 4]])
+    report.write(tmp_path / "page.html", run, [], [], None, [], [])
+    text = (tmp_path / "page.html").read_text()
+    told = re.findall(r"(\d+) samples \((.*) %\), mean confidence (.*)<br>Labels: (.*)</p>", text)
+    assert told == [("4", "80.0", "0.79", "a (75 %), b (25 %)"), ("1", "20.0", "0.80", "b (100 %)")]
+    for name, labels in (("AE + k-means", [1, 0, 0, 0, 0]), ("DEC", [0, 0, 1, 0, 0])):
+        scores = [f"{score:.4f}" for score in metrics.scores(y, np.array(labels)).values()]
+        assert re.findall(r">([-\d.]+)<", re.search(rf"<th>{re.escape(name)}</th>(.*)</tr>", text)[1]) == scores
 
 
 def test_the_pages_points_fill_its_square_and_stay_in_the_middle():

@@ -450,6 +450,18 @@ def test_tables_hold_mean_deviation_range_and_published(tmp_path):
     assert "protocol `fast`" in text
 
 
+def test_bars_and_points_are_the_scores():
+    results = made_up()
+    (axes,) = tables.scores_figure(results, METHODS).axes
+    assert [bars.get_label() for bars in axes.containers] == list(METHODS)
+    points = iter(axes.collections)
+    for method, bars in zip(METHODS, axes.containers, strict=True):
+        for dataset, bar in zip(("usps", "mine"), bars, strict=True):
+            acc = [100 * row["acc"] for row in results if (row["dataset"], row["method"]) == (dataset, method)]
+            assert bar.get_height() == pytest.approx(np.mean(acc))
+            assert next(points).get_offsets()[:, 1].tolist() == pytest.approx(acc)
+
+
 @pytest.mark.parametrize(("seeds", "text"), [([0, 1, 2, 5], "0-2, 5"), ([4], "4"), ([3, 1], "1, 3"), ([2, 1], "1-2")])
 def test_ranges(seeds, text):
     assert tables.ranges(seeds) == text
@@ -461,6 +473,11 @@ def test_the_report_depends_on_the_results_alone(tmp_path, monkeypatch):
     (folder / "usps" / "trial1").mkdir(parents=True)
     (folder / "usps" / "trial1" / "dec_log.csv").write_text("iter,acc,nmi\n0,0.5,0.4\n30,0.6,0.5\n")
     results = made_up()
+    lines = [axes.lines for axes in tables.iterations_figure(folder, results).axes]
+    assert [[line.get_xydata().tolist() for line in panel] for panel in lines] == [
+        [[[0, 50], [30, 60]]],
+        [[[0, 40], [30, 50]]],
+    ]
     write_rows(folder / "results.csv", results)
     tables.write_report(folder)
     names = ("results.csv", "README.md", "results_dec-keras.csv", "scores.png", "iterations.png")
