@@ -2,8 +2,9 @@ import keras
 import numpy as np
 import pytest
 import scipy.sparse
+import tensorflow as tf
 
-from batches import ScaledRows, checksum, endless_batches, pieces, predict, rows
+from batches import XLA_BATCHES, BatchTrainer, ScaledRows, checksum, endless_batches, pieces, predict, rows
 from datasets import load_data
 from DEC import DEC
 from files import InputError
@@ -84,6 +85,12 @@ def test_steps_compiled_by_xla_are_repeatable_and_those_of_a_plain_loop(blobs, m
     for compiled, again, plain in zip(*results, strict=True):
         np.testing.assert_array_equal(compiled, again)
         np.testing.assert_allclose(compiled, plain, rtol=1e-4, atol=1e-5)
+
+
+def test_only_long_trainings_are_compiled_by_xla(dec):
+    dec.compile()
+    compiled = [BatchTrainer(dec.model, None, n_batches).jit_compile for n_batches in (XLA_BATCHES - 1, XLA_BATCHES)]
+    assert compiled == [bool(tf.config.list_physical_devices("GPU")), True]  # on a GPU Keras compiles every one
 
 
 def test_layerwise_pretraining_takes_every_form(forms, tmp_path):
