@@ -230,6 +230,8 @@ def log_error(folder, what, error):
 def run_trial(task, jobs):
     """Runs a task in a process of its own, so that memory is freed and a crash ends nothing else.
 
+    It calls no other module of this project: dask's workers, which get it by value, may not find one.
+
     Args:
         task: a dict of `tasks`.
         jobs: how many such processes share a machine's cores.
@@ -241,7 +243,7 @@ def run_trial(task, jobs):
     folder.mkdir(parents=True, exist_ok=True)
     paths = {method: folder / f"{method}.json" for method in task["methods"]}
     for path in paths.values():
-        if path.exists() and "error" in read_json(path):
+        if path.exists() and "error" in json.loads(path.read_text()):
             path.unlink()  # to be tried again
     limits = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     threads = str(max(1, joblib.cpu_count() // jobs))
@@ -251,7 +253,7 @@ def run_trial(task, jobs):
         process = subprocess.Popen([sys.executable, str(TRIAL), json.dumps(task)], env=environment, **streams)
         code = process.wait()
     crash = {"error": f"The trial's process ended with code {code}, before its result: see {folder / 'log.txt'}."}
-    return task, {name: read_json(path) if path.exists() else crash for name, path in paths.items()}
+    return task, {name: json.loads(path.read_text()) if path.exists() else crash for name, path in paths.items()}
 
 
 class Progress:

@@ -244,6 +244,11 @@ def test_two_jobs_give_the_same_rows(reference, npz):
     assert rows("results/exp1") == rows(reference / "results/exp1")
 
 
+def listens(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 @pytest.fixture
 def cluster():
     """A scheduler and two workers on loopback: its address, and the workers' processes."""
@@ -254,6 +259,10 @@ def cluster():
     address, quiet = f"tcp://127.0.0.1:{port}", {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     worker = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-nanny"]
     processes = [subprocess.Popen([*command, "--no-dashboard"], **quiet) for command in (dask, worker, worker)]
+    until = time.monotonic() + 300
+    while not listens(port):
+        assert time.monotonic() < until, "the scheduler does not listen"
+        time.sleep(0.2)
     yield address, processes[1:]
     for process in processes:
         process.kill()
@@ -267,6 +276,7 @@ def dask_sweep(cluster, arguments, label):
     logs = {trial: Path(f"results/dask/{label}/trial{trial}/log.txt") for trial in (1, 2)}
     until = time.monotonic() + 300
     while not (begun := [trial for trial, log in logs.items() if times_begun(log)]):
+        assert process.poll() is None, process.stdout.read()
         assert time.monotonic() < until, "no worker has begun"
         time.sleep(0.1)
     task = f'"trial": {begun[0]},'
