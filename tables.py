@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from files import InputError, errors_told, whole_file, write_csv, write_text
 from settings import DATASETS
@@ -331,6 +332,7 @@ def iterations_figure(folder, rows):
                 axes.plot(log["iter"], 100 * log[score], color=color, alpha=0.7, linewidth=1, label=method)
             axes.set_title(f"{dataset}: {score.upper()} in %", fontsize="medium")
             axes.grid(alpha=0.3)
+            axes.xaxis.set_major_locator(MaxNLocator(5))
             axes.spines[["top", "right"]].set_visible(False)
     for axes in grid[-1]:
         axes.set_xlabel("batches")
