@@ -317,15 +317,14 @@ def iterations_figure(folder, rows):
     for row in rows:
         path = folder / row["dataset"] / f"trial{row['trial']}" / f"{row['method'].lower()}_log.csv"
         if row["method"] in ("DEC", "IDEC") and path.exists():
-            logs.setdefault(row["dataset"], []).append((row["method"], path))
+            logs.setdefault(row["dataset"], []).append((row["method"], read_log(path)))
     if not logs:
         return None
     figure = Figure(figsize=(9, 2.6 * len(logs) + 0.6), layout="constrained")
     grid = figure.subplots(len(logs), 2, squeeze=False)
-    for line, (dataset, files) in zip(grid, logs.items(), strict=True):
+    for line, (dataset, trials) in zip(grid, logs.items(), strict=True):
         for axes, score in zip(line, ("acc", "nmi"), strict=True):
-            for method, path in files:
-                log = read_log(path)
+            for method, log in trials:
                 if not {"iter", score} <= log.keys():
                     continue
                 color = METHOD_COLORS[3] if method == "DEC" else METHOD_COLORS[4]
