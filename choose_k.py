@@ -13,6 +13,7 @@ import csv
 import io
 import json
 import logging
+import math
 import re
 import zlib
 from contextlib import redirect_stdout
@@ -32,15 +33,16 @@ from clustering import kmeans_start, target_distribution
 from DEC import DEC
 from files import InputError, errors_told, only_run, writable_folder, write_csv, write_text
 from settings import in_numbers
-from untrusted import read_json
+from untrusted import read_json, told
 from weights import resolve_h5
 
 SAMPLE = 2000  # samples whose silhouettes are taken: they are compared pair by pair
 CLOSE = 0.98  # of the best silhouette: nearly as good
 FARTHEST = 0.25  # of k, that the criteria's best k may be apart for a clear answer
+SCORES = ("acc", "nmi", "ari")  # of data with labels
 COLUMNS = (
     *("k", "silhouette_x", "silhouette", "inertia", "generalizability", "train_loss", "validation_loss"),
-    *("iterations", "acc", "nmi", "ari"),
+    *("iterations", *SCORES),
 )
 
 
@@ -158,22 +160,29 @@ def earlier_rows(folder, this_run):
     """Rows by k of an earlier run of the same settings, which this one goes on with; None if there was no run.
 
     Raises:
-        InputError: if the folder is another run's.
+        InputError: if the folder is another run's, or its table is damaged.
     """
     path = folder / "settings.json"
     if not path.exists():
         return None
     if read_json(path) != this_run:
         raise InputError(f"{folder} has the results of other data or settings: choose another --save_dir, or empty it.")
-    if not (folder / "choose_k.csv").exists():
-        return {}
-    with open(folder / "choose_k.csv", newline="") as file:
-        parsed = [{name: _number(text) for name, text in row.items()} for row in csv.DictReader(file)]
-    return {row["k"]: row for row in parsed}
+    table = folder / "choose_k.csv"
+    return told(_rows_by_k, [table], "no table of choose_k.py") if table.exists() else {}
 
 
-def _number(text):
-    return None if not text else int(text) if text.isdigit() else float(text)
+def _rows_by_k(paths):
+    with open(paths[0], newline="", encoding="utf-8") as file:
+        rows = [{name: _number(row[name], name in SCORES) for name in COLUMNS} for row in csv.DictReader(file)]
+    return {row["k"]: row for row in rows}
+
+
+def _number(text, may_be_missing):
+    if may_be_missing and not text:
+        return None
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text} in place of a number")
+    return int(number) if text.isdigit() else number
 
 
 def measure(k, args, settings, data, held_out):
@@ -199,7 +208,7 @@ def measure(k, args, settings, data, held_out):
         "train_loss": train_loss,
         "validation_loss": validation_loss,
         "iterations": dec.result.n_iter,
-        **(dict.fromkeys(("acc", "nmi", "ari")) if y is None else metrics.scores(y, labels)),
+        **(dict.fromkeys(SCORES) if y is None else metrics.scores(y, labels)),
     }
 
 

@@ -14,6 +14,7 @@ import gzip
 import io
 import json
 import logging
+import math
 import random
 import re
 import resource
@@ -41,6 +42,7 @@ import scipy.io
 import scipy.sparse
 from PIL import Image
 
+import choose_k
 import datasets
 import own_data
 import prediction
@@ -49,7 +51,7 @@ import tables
 import untrusted
 from checkpoint import Checkpoint
 from DEC import DEC
-from files import InputError
+from files import InputError, write_csv
 from tests import test_datasets as written
 from weights import load_weights, read_attributes, save_model
 
@@ -168,6 +170,12 @@ def read_columns(folder, file):
     assert all(values.dtype == float for values in columns.values()), "not numbers"
 
 
+def read_numbers_of_clusters(folder, _):
+    for row in choose_k.earlier_rows(folder, {}).values():
+        assert tuple(row) == choose_k.COLUMNS
+        assert all((value is None and name in choose_k.SCORES) or math.isfinite(value) for name, value in row.items())
+
+
 def read_dict(folder, file):
     assert isinstance(untrusted.read_json(folder / file), dict), "not a dict"
 
@@ -183,6 +191,12 @@ def small_dec():
     dec.attributes = {"dataset": "mine.csv", "reading": {"image_size": [2, 3], "label_column": "kind"}} | features
     dec.attributes |= {"scale": "minmax", "scale_factor": np.ones(6), "scale_shift": np.zeros(6)}
     return dec
+
+
+def write_numbers_of_clusters(folder):
+    (folder / "settings.json").write_text("{}")
+    rows = [dict(zip(choose_k.COLUMNS, (k, *[0.5] * 6, 20 * k, None, 0.25, 0.75), strict=True)) for k in (2, 3, 4)]
+    write_csv(folder / "choose_k.csv", choose_k.COLUMNS, rows)
 
 
 def write_weights(folder):
@@ -460,6 +474,7 @@ READERS = {
     "checkpoint": Reader(write_checkpoint, read_checkpoint, same_name([huge_in_npz, bomb_npz], "checkpoint.npz")),
     "results.csv": Reader(write_results, read_results),
     "log": Reader(lambda folder: (folder / "log.csv").write_text("iter,acc\n0,0.5\n9,NA\n" * 9), read_columns),
+    "choose_k.csv": Reader(write_numbers_of_clusters, read_numbers_of_clusters),
     "run.json": Reader(lambda folder: (folder / "run.json").write_text(json.dumps({"a": [1, {"b": "ä"}]})), read_dict),
 }
 

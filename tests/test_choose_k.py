@@ -218,6 +218,14 @@ def test_rows_of_other_settings_are_not_mixed(npz, tmp_path, capsys):
     assert "choose another --save_dir" in capsys.readouterr().err
 
 
+def test_a_damaged_table_is_told(npz, tmp_path):
+    compare(npz, tmp_path / "out", "--k", "2:3")
+    table = tmp_path / "out" / "choose_k.csv"
+    table.write_text(table.read_text().replace("\n2,", "\n2,nan,"))
+    with pytest.raises(InputError, match=r"choose_k.csv: damaged.*nan in place of a number"):
+        compare(npz, tmp_path / "out", "--k", "2:3")
+
+
 def test_weights_of_dec_serve_whatever_the_scale_and_others_are_told_apart(npz, tmp_path):
     with np.load(npz) as held:
         np.savez(tmp_path / "wide.npz", x=held["x"] * 9 - 4, y=held["y"])
