@@ -815,6 +815,8 @@ def shown(about):
 def _lines_of(path):
     try:
         return Path(path).read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise InputError(f"Cannot read the terms in {path}: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not text in UTF-8 ({error.reason}): save it so, one term a line.") from error
 

@@ -146,6 +146,7 @@ def test_bad_input_ends_in_one_sentence(folder, tmp_path, capsys):
         ([str(model), "--dataset", str(tmp_path / "narrow.npz")], "have 5 features"),
         ([str(model), "--terms", str(tmp_path / "two.txt")], "2 names of terms for 24 features"),
         ([str(model), "--terms", str(tmp_path / "latin.txt")], "not text in UTF-8"),
+        ([str(model), "--terms", str(tmp_path / "absent.txt")], "Cannot read the terms"),
     ):
         with pytest.raises(SystemExit) as end:
             figures.main(arguments)
