@@ -113,9 +113,6 @@ class Checkpoint(keras.callbacks.Callback):
                 f"{self.path} is no checkpoint, or it is damaged ({why}): delete it, and the run begins anew."
             ) from error
         if differ := [name for name in self.run if run.get(name) != self.run[name]]:
-            was = ", ".join(
-                "other weights" if name == "weights" else f"{name} {run.get(name)} (now {self.run[name]})"
-                for name in differ
-            )
+            was = ", ".join(f"{name} {run.get(name)} (now {self.run[name]})" for name in differ)
             raise InputError(f"{self.path} is of a run with {was}: give the same, or do not resume.")
         return *state, held, values

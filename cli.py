@@ -229,8 +229,8 @@ class Record:
         self.values = as_json({"command": args.command, "settings": settings, "data": data, **environment()})
         earlier = self._earlier() if args.resume else {}
         if not earlier:  # what an older run that was cut off has left
-            for phase in ("pretrain", "dec", "idec"):
-                (args.save_dir / f"{phase}_checkpoint.npz").unlink(missing_ok=True)
+            for path in args.save_dir.glob("*_checkpoint.npz"):
+                path.unlink()
         self.finished = "finished" in earlier
         if not self.finished:
             self._write(started=earlier.get("started", _now()))

@@ -321,7 +321,8 @@ def _run(dec, x):
     run |= {"optimizer": configuration(dec.model.optimizer), "samples": x.shape[0], "checksum": checksum(x)}
     compiled = dec.model.get_compile_config()
     run |= {name: compiled[name] for name in ("loss", "loss_weights")}
-    return run | {"weights": [zlib.crc32(weight) for weight in dec.autoencoder.get_weights()]}
+    weights = b"".join(weight.tobytes() for weight in dec.autoencoder.get_weights())
+    return run | {"checksum_of_weights": zlib.crc32(weights)}
 
 
 def _begin(dec, x, start, update_interval, checkpoint):
