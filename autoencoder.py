@@ -54,9 +54,7 @@ def autoencoder(dims, act="relu", init="glorot_uniform"):
     return keras.Model(x, y, name="AE"), keras.Model(x, code, name="encoder")
 
 
-def pretrain(
-    dec, x, y=None, *, optimizer, epochs, batch_size, save_dir, schedule="constant", callbacks=(), resume=False
-):
+def pretrain(dec, x, y, *, optimizer, epochs, batch_size, save_dir, schedule, callbacks, resume):
     """Pretrains `dec.autoencoder` end to end to reconstruct x (mean squared error), as DEC-keras and IDEC-toy do.
 
     Writes `pretrain_log.csv` (epoch, loss; acc and nmi in the epochs scored), `ae_weights.h5`, and on the way
@@ -89,7 +87,7 @@ def pretrain(
     _end_to_end(dec, x, y, optimizer, epochs, batch_size, save_dir, callbacks, checkpoint)
 
 
-def pretrain_layerwise(dec, x, y=None, *, epochs=None, batch_size, save_dir, callbacks=(), resume=False):
+def pretrain_layerwise(dec, x, y, *, epochs, batch_size, save_dir, callbacks, resume):
     """Pretrains `dec.autoencoder` as the DEC paper does (section 3.2): greedily, layer by layer, then end to end.
 
     Layer i is a denoising autoencoder of the codes of the layers below, which stay as they are: dropout of 20 % on its
@@ -200,7 +198,7 @@ def _sgd_with_drops():
     return keras.optimizers.SGD(keras.optimizers.schedules.PiecewiseConstantDecay(drops, rates), momentum=0.9)
 
 
-def _reconstruct(dec, model, x, optimizer, epochs, batch_size, checkpoint, stage=0, log=None, callbacks=(), below=None):
+def _reconstruct(dec, model, x, optimizer, epochs, batch_size, checkpoint, stage, log, callbacks=(), below=None):
     """Trains `model` with a Keras optimizer to reconstruct x, or the codes that the model `below` makes of it.
 
     Codes are made batch by batch: of all samples they can be larger than x.

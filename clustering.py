@@ -184,7 +184,7 @@ def gmm_start(codes, n_clusters, seed=None, n_init=30):
 def _restart(codes, n_clusters, i, random):
     """(ICL for equal proportions, what a mixture starts from to go on) of one restart; None if it degenerates."""
     init = "kmeans" if i % 2 == 0 else "random_from_data"
-    mixture = GaussianMixture(n_clusters, init_params=init, random_state=random.randint(2**31 - 1))
+    mixture = GaussianMixture(n_clusters, init_params=init, random_state=random.randint(np.iinfo(np.int32).max))
     try:
         mixture.fit(codes)
     except ValueError:  # fewer codes than components, or components without codes
@@ -234,12 +234,12 @@ class ClusteringResult:
         seconds: that it took, in all of its parts if it was cut off.
     """
 
-    labels: np.ndarray = None
-    start_labels: np.ndarray = None
-    n_iter: int = 0
+    labels: np.ndarray
+    start_labels: np.ndarray
+    n_iter: int
     stop_reason: str = "maxiter"
     log: list = field(default_factory=list)
-    seconds: float = 0.0
+    seconds: float | None = None
 
 
 class _IntervalEnd(keras.callbacks.Callback):
@@ -338,20 +338,7 @@ def _begin(dec, x, start, update_interval, checkpoint):
     return ClusteringResult(labels, labels, checkpoint.epoch * update_interval, log=log)
 
 
-def cluster(
-    dec,
-    x,
-    y=None,
-    *,
-    maxiter,
-    batch_size,
-    tol,
-    update_interval,
-    save_dir,
-    start="kmeans",
-    callbacks=(),
-    resume=False,
-):
+def cluster(dec, x, y, *, maxiter, batch_size, tol, update_interval, save_dir, start, callbacks, resume):
     """Runs the clustering phase (DEC paper, section 3.1): the start, then KL(P || Q) until `tol` or `maxiter`.
 
     Args:
@@ -399,7 +386,7 @@ def cluster(
         steps_per_epoch=update_interval,
         shuffle=False,
         callbacks=[interval_end, intermediate_models, *callbacks, checkpoint],
-        verbose=1 if sys.stdout.isatty() else 0,
+        verbose=int(sys.stdout.isatty()),
     )
     result.seconds = checkpoint.seconds
     if save_dir:

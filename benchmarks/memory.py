@@ -82,7 +82,7 @@ def train(x, n_clusters=10, steps=200):
     times["k-means"] = perf_counter() - start
 
     dec.model.get_layer("clustering").set_weights([centers])
-    interval_end = clustering._IntervalEnd(dec, x, None, clustering.ClusteringResult(labels), 0, 1, None)
+    interval_end = clustering._IntervalEnd(dec, x, None, clustering.ClusteringResult(labels, labels, 0), 0, 1, None)
     interval_end.refresh()
     start = perf_counter()
     interval_end.refresh()

@@ -103,7 +103,8 @@ class Benchmark:
     def clustering(self, rival, refresh=True):
         dec = self.dec()
         dec.compile(self.settings.optimizer)
-        result = clustering.ClusteringResult(labels=np.zeros(self.x.shape[0], int))
+        labels = np.zeros(self.x.shape[0], int)
+        result = clustering.ClusteringResult(labels, labels, 0)
         interval_end = clustering._IntervalEnd(dec, self.x, None, result, 0, MAXITER, None)
         interval_end.refresh()
 

@@ -1,3 +1,5 @@
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -5,12 +7,13 @@ import pytest
 import autoencoder as autoencoder_module
 import metrics
 from autoencoder import autoencoder
+from batches import BatchTrainer
 from checkpoint import Checkpoint
 from clustering import kmeans_start
 from DEC import DEC
 from files import InputError
 from IDEC import IDEC
-from settings import UNIFORM_FAN_IN
+from settings import MAX_SEED, UNIFORM_FAN_IN
 from tests.conftest import read_log
 
 
@@ -45,21 +48,28 @@ def test_uniform_fan_in_has_the_seeds_limits():
     assert limit == pytest.approx(np.sqrt(1 / 400), rel=1e-3)
 
 
+def test_two_dims_and_a_code_of_one_number_are_enough():
+    assert [layer.units for layer in autoencoder([5, 1])[0].layers[1:]] == [1, 5]
+
+
 @pytest.mark.parametrize("dims", [[5], [5, 0], [5, 2.5], [5, None]])
 def test_bad_dims_are_told(dims):
     with pytest.raises(InputError, match="dims"):
         autoencoder(dims)
 
 
-def test_pretraining_reconstructs_logs_and_saves(dec, blobs, tmp_path):
+def test_pretraining_reconstructs_logs_and_saves(dec, blobs, tmp_path, capsys):
     x, y = blobs
-    dec.pretrain(x, y, "adam", epochs=40, batch_size=20, save_dir=tmp_path)
+    dec.pretrain(x, y, "adam", epochs=54, batch_size=20, save_dir=tmp_path)
     rows = read_log(tmp_path / "pretrain_log.csv")
     assert list(rows[0]) == ["epoch", "loss", "acc", "nmi"]
-    assert len(rows) == 40
+    assert len(rows) == 54
     assert float(rows[-1]["loss"]) < 0.2 * float(rows[0]["loss"])
-    scored = [int(row["epoch"]) for row in rows if row["acc"] != "NA"]
-    assert scored == list(range(0, 40, 4))
+    scored = [row for row in rows if row["acc"] != "NA"]
+    assert [int(row["epoch"]) for row in scored] == list(range(0, 54, 5))  # about ten times
+    printed = [line for line in capsys.readouterr().out.splitlines() if "|==>" in line]
+    scores = [f"acc: {float(row['acc']):.4f},  nmi: {float(row['nmi']):.4f}" for row in scored]
+    assert printed == [f"        |==>  {line}  <==|" for line in scores]  # as DEC-keras has it
 
     again = DEC(dec.dims, n_clusters=3)
     again.autoencoder.load_weights(tmp_path / "ae_weights.h5")
@@ -75,6 +85,7 @@ def test_pretraining_needs_no_labels_and_may_be_short(dec, blobs, tmp_path, epoc
     dec.pretrain(x, y, epochs=epochs, save_dir=tmp_path / "b")
     rows = read_log(tmp_path / "b" / "pretrain_log.csv")
     assert len(rows) == epochs
+    assert all(row["acc"] != "NA" for row in rows)
     _, labels = kmeans_start(dec.extract_features(x), 3, seed=0)
     for name, score in (("acc", metrics.acc), ("nmi", metrics.nmi)):
         assert float(rows[-1][name]) == pytest.approx(score(y, labels))
@@ -100,7 +111,7 @@ def test_a_layer_is_denoised_as_the_paper_says(dec, blobs):
     relu = np.maximum(x @ before["encoder_0"][0] + before["encoder_0"][1], 0)
     np.testing.assert_allclose(below(x), relu, atol=1e-6)
     autoencoder_module._reconstruct(
-        dec, denoiser, x, keras.optimizers.SGD(0.1), 2, 20, Checkpoint(None, {}), below=below
+        dec, denoiser, x, keras.optimizers.SGD(0.1), 2, 20, Checkpoint(None, {}), 0, None, below=below
     )
     changed = {
         layer.name
@@ -146,6 +157,34 @@ def test_layerwise_pretraining_trains_every_layer_then_all(dec, blobs, tmp_path)
     assert (tmp_path / "ae_weights.h5").exists()
 
 
+def test_layerwise_pretraining_takes_the_papers_batches_and_half_as_many_a_layer(
+    dec, blobs, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr("autoencoder.PAPER_BATCHES", 17)
+    dec.pretrain_layerwise(blobs[0], batch_size=30, save_dir=tmp_path)  # four batches an epoch
+    assert len(read_log(tmp_path / "pretrain_log.csv")) == 5
+    assert [len(read_log(tmp_path / f"pretrain_layer_{i}_log.csv")) for i in range(3)] == [3, 3, 3]
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Layer")]
+    assert said == ["Layer 0: 6-16-6", "Layer 1: 16-16-16", "Layer 2: 16-3-16"]
+
+
+def test_every_step_of_layerwise_pretraining_has_a_seed_of_its_own(monkeypatch):
+    seeds = []
+    monkeypatch.setattr("keras.utils.set_random_seed", seeds.append)
+    for seed, step in ((0, 0), (0, 2), (MAX_SEED - 1, 0), (MAX_SEED, 0), (MAX_SEED, 1), (None, 0)):
+        autoencoder_module._reseed(seed, step)
+    assert seeds == [1, 3, MAX_SEED, 0, 1]
+
+
+@pytest.mark.parametrize(("terminal", "verbose"), [(True, 1), (False, 2)])
+def test_pretraining_shows_its_progress_on_a_terminal(dec, blobs, recorded, monkeypatch, terminal, verbose):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    fits = recorded(BatchTrainer, "fit")
+    dec.pretrain(blobs[0], epochs=2, batch_size=30, save_dir=None)
+    assert [(fit["verbose"], fit["epochs"], fit["steps_per_epoch"]) for fit in fits] == [(verbose, 2, 4)]
+    assert not fits[0]["shuffle"]  # endless_batches does
+
+
 def test_batches_are_shuffled_anew_every_epoch_but_as_the_seed_says(blobs, monkeypatch, tmp_path):
     x, _ = blobs
 
@@ -172,12 +211,14 @@ def test_batches_are_shuffled_anew_every_epoch_but_as_the_seed_says(blobs, monke
 
 
 def test_cosine_schedule_warms_up_to_the_optimizers_rate_and_ends_at_0():
-    rate = autoencoder_module._cosine(0.01, batches=200)
+    rate = autoencoder_module._cosine(0.01, batches=400)
     assert float(rate(0)) == 0
-    assert float(rate(5)) == pytest.approx(0.005)
-    assert float(rate(10)) == pytest.approx(0.01)
-    assert float(rate(105)) == pytest.approx(0.005, rel=1e-3)
-    assert float(rate(200)) == pytest.approx(0, abs=1e-8)
+    assert float(rate(10)) == pytest.approx(0.005)
+    assert float(rate(20)) == pytest.approx(0.01)
+    assert float(rate(210)) == pytest.approx(0.005, rel=1e-3)
+    assert float(rate(400)) == pytest.approx(0, abs=1e-8)
+    rate = autoencoder_module._cosine(0.01, batches=10)
+    assert [float(rate(0)), float(rate(1))] == pytest.approx([0, 0.01])
 
 
 @pytest.mark.parametrize("arguments", [{"schedule": "cosin"}, {"epochs": 0}, {"batch_size": 0}])
@@ -196,3 +237,4 @@ def test_one_batch_is_enough(dec, blobs, tmp_path, schedule):
 def test_cosine_schedule_is_used(dec, blobs, tmp_path):
     dec.pretrain(blobs[0], optimizer="adam", epochs=5, batch_size=20, save_dir=tmp_path, schedule="cosine")
     assert float(dec.autoencoder.optimizer.learning_rate) == pytest.approx(0, abs=1e-8)
+    assert float(dec.autoencoder.optimizer._learning_rate(13)) == pytest.approx(5e-4)  # half, in the middle of 25

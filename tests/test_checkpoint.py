@@ -196,6 +196,8 @@ def test_a_checkpoint_of_another_training_is_told(blobs, tmp_path, every_epoch):
             )
     with pytest.raises(InputError, match="is of a run with checksum"):
         trained(DEC, (x[::-1], y), tmp_path, resume=True)
+    with pytest.raises(InputError, match=r"samples 100 \(now 99\)"):
+        trained(DEC, (x[1:], y[1:]), tmp_path, resume=True)
     with pytest.raises(InputError, match="is of a run with pretraining end-to-end"):
         trained(DEC, blobs, tmp_path, layerwise=True, resume=True)
     with pytest.raises(Cut):
@@ -203,6 +205,8 @@ def test_a_checkpoint_of_another_training_is_told(blobs, tmp_path, every_epoch):
     dec.load_weights(tmp_path / "DEC_model_0.h5")
     with pytest.raises(InputError, match="start kmeans"):
         dec.fit(x, maxiter=20, batch_size=30, update_interval=3, tol=0, save_dir=tmp_path, start="gmm", resume=True)
+    with pytest.raises(InputError, match=r"samples 100 \(now 99\).*checksum_of_weights \d+ \(now \d+\)"):
+        dec.fit(x[1:], maxiter=20, batch_size=30, update_interval=3, tol=0, save_dir=tmp_path, resume=True)
 
 
 def test_without_resume_a_training_begins_anew(blobs, tmp_path, every_epoch, capsys):

@@ -7,7 +7,6 @@ from PIL import Image
 import choose_k
 import cli
 import figures
-import metrics
 from DEC import DEC
 from files import InputError
 from tests.conftest import read_log
@@ -176,12 +175,6 @@ def test_data_that_are_all_alike_have_no_answer(tmp_path):
     assert k is None
     assert "at no number are the clusters separate" in reason
     assert read(tmp_path / "out")[0]["generalizability"] == "1.0"
-
-
-def test_no_silhouette_without_two_clusters():
-    points = np.arange(6.0).reshape(3, 2)
-    assert metrics.silhouette(points, np.zeros(3, int)) == -1
-    assert metrics.silhouette(points, np.arange(3)) == -1
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """The equations against plain float64 NumPy, the layer, and the loop against the seed's written out batch by batch."""
 
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -10,12 +12,14 @@ from scipy.stats import multivariate_normal as normal
 from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
 from sklearn.mixture import GaussianMixture
+from threadpoolctl import threadpool_info
 
 import clustering
+import metrics
+from batches import BatchTrainer
 from clustering import ClusteringLayer, gmm_start, kmeans_start, soft_assign, target_distribution
 from DEC import DEC
 from files import InputError
-from metrics import acc
 from tests.conftest import DIMS, read_log
 
 
@@ -86,6 +90,12 @@ def test_layer_starts_from_given_weights(codes):
         np.testing.assert_allclose(layer.get_weights()[0], mu, rtol=1e-6)
 
 
+def test_layer_of_one_cluster_takes_its_centre():
+    layer = ClusteringLayer(1, weights=np.ones((1, 4)))
+    np.testing.assert_array_equal(layer(np.zeros((2, 4), "float32")), [[1.0], [1.0]])
+    np.testing.assert_array_equal(layer.get_weights()[0], np.ones((1, 4)))
+
+
 def test_layer_tells_weights_of_a_wrong_shape(codes):
     z, mu = codes
     with pytest.raises(InputError, match=r"\(5, 4\).*\(6, 4\)"):
@@ -122,6 +132,11 @@ def test_kmeans_start_is_the_best_of_20_restarts_and_repeatable():
     assert np.abs(of_20 - of_10).max() > 0.01  # so that fewer restarts would show
 
 
+def test_starts_use_one_thread():
+    with clustering._repeatable():
+        assert {pool["num_threads"] for pool in threadpool_info()} == {1}
+
+
 def test_fewer_different_codes_than_clusters_are_told_once(capsys):
     kmeans_start(np.repeat(np.eye(3, dtype="float32"), 10, axis=0), 5, seed=0)
     assert "only 3 different codes for 5 clusters" in capsys.readouterr().out
@@ -135,7 +150,7 @@ def test_past_a_number_of_codes_the_starts_take_less_and_say_so(capsys, monkeypa
         again, _ = start(codes, 4, seed=1)
         np.testing.assert_array_equal(centers, again)
         assert centers.shape == (4, 3)
-        assert acc(y, labels) > 0.99
+        assert metrics.acc(y, labels) > 0.99
         assert told in capsys.readouterr().out
         start(codes[:300], 4, seed=1)
         assert told not in capsys.readouterr().out
@@ -146,7 +161,7 @@ def test_gmm_start_tells_stretched_clusters_apart_where_kmeans_cuts_them():
     y = np.repeat([0, 1], 500)
     codes = rng.normal(size=(1000, 2)) * [10, 0.2] + np.c_[np.zeros(1000), 3 * y]
     centers, labels = gmm_start(codes, 2, seed=0)
-    assert acc(y, labels) > 0.99 > 0.7 > acc(y, kmeans_start(codes, 2, seed=0)[1])
+    assert metrics.acc(y, labels) > 0.99 > 0.7 > metrics.acc(y, kmeans_start(codes, 2, seed=0)[1])
     np.testing.assert_allclose(np.sort(centers[:, 1]), [0, 3], atol=0.1)
 
 
@@ -174,6 +189,15 @@ def test_gmm_start_takes_the_restart_of_highest_icl_for_equal_proportions(monkey
     mixture = GaussianMixture(8, max_iter=300, **best).fit(codes)
     np.testing.assert_allclose(centers, mixture.means_)
     np.testing.assert_array_equal(labels, mixture.predict(codes))
+
+
+def test_a_mixtures_restarts_begin_in_turn_from_kmeans_and_from_random_codes():
+    codes = np.random.default_rng(0).normal(size=(200, 2))
+    for i, init in enumerate(("kmeans", "random_from_data", "kmeans", "random_from_data")):
+        _, found = clustering._restart(codes, 4, i, np.random.RandomState(7))
+        seed = np.random.RandomState(7).randint(2**31 - 1)
+        expected = GaussianMixture(4, init_params=init, random_state=seed).fit(codes)
+        np.testing.assert_array_equal(found["means_init"], expected.means_)
 
 
 def test_gmm_start_tells_of_too_few_codes():
@@ -212,22 +236,35 @@ def test_loop_trains_as_the_seeds_does(dec, blobs, tmp_path, batch_size):
     assert np.abs(weights[0] - expected[0]).max() > 1e-3  # it did train
 
 
-def test_log_has_a_row_for_every_interval_and_the_end(dec, blobs, tmp_path):
+def test_log_has_a_row_for_every_interval_and_the_end(dec, blobs, tmp_path, capsys):
     x, y = blobs
     labels = dec.fit(x, y, maxiter=23, batch_size=32, tol=0, update_interval=10, save_dir=tmp_path)
     rows = read_log(tmp_path / "dec_log.csv")
     assert list(rows[0]) == ["iter", "acc", "nmi", "ari", "loss", "delta_label"]
     assert [row["iter"] for row in rows] == ["0", "10", "20", "23"]
-    assert float(rows[-1]["acc"]) == pytest.approx(clustering.metrics.acc(y, labels), abs=1e-5)
+    assert float(rows[-1]["acc"]) == pytest.approx(metrics.acc(y, labels), abs=1e-5)
     assert rows[0]["loss"] == ""
     assert float(rows[1]["loss"]) > 0
+    assert rows[-1]["nmi"] == str(round(metrics.nmi(y, labels), 5))
+    assert f"Iter 23: acc = {float(rows[-1]['acc']):.5f}, nmi = " in capsys.readouterr().out
     assert (dec.result.n_iter, dec.result.stop_reason) == (23, "maxiter")
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_an_interval_is_an_epoch_of_keras_with_its_progress_on_a_terminal(dec, blobs, recorded, monkeypatch, terminal):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    fits = recorded(BatchTrainer, "fit")
+    dec.fit(blobs[0], maxiter=23, batch_size=32, tol=0, update_interval=10, save_dir=None)
+    assert [(fit["verbose"], fit["epochs"], fit["steps_per_epoch"]) for fit in fits] == [(int(terminal), 3, 10)]
+    assert not fits[0]["shuffle"]
 
 
 def test_training_stops_when_few_labels_change(dec, blobs, tmp_path):
     x, _ = blobs
     dec.fit(x, maxiter=1000, batch_size=32, tol=1, update_interval=5, save_dir=tmp_path)
     assert (dec.result.n_iter, dec.result.stop_reason) == (5, "tol")
+    dec.fit(x, maxiter=5, batch_size=32, tol=1, update_interval=5, save_dir=tmp_path)  # at its end anyway
+    assert (dec.result.n_iter, dec.result.stop_reason) == (5, "maxiter")
 
 
 def test_update_interval_0_is_one_epoch(dec, blobs, tmp_path):

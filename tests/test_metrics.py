@@ -2,6 +2,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from sklearn.metrics import silhouette_score
 
 import metrics
 
@@ -30,6 +31,7 @@ def test_scores_do_not_depend_on_the_clusters_names():
         ([0, 1, 2, 3], [0, 0, 0, 0], 0.25),  # one cluster
         ([-1, -1, 7, 7], [5, 5, 5, 900], 0.75),  # labels that are not 0..k-1
         (["a", "a", "b"], [1, 1, 0], 1.0),
+        ([3], [5], 1.0),
     ],
 )
 def test_acc_of_partitions_of_any_size_and_names(y_true, y_pred, expected):
@@ -40,6 +42,13 @@ def test_nmi_and_ari_of_independent_labels_are_zero():
     y_true, y_pred = np.repeat([0, 1], 50), np.tile([0, 1], 50)
     assert metrics.nmi(y_true, y_pred) == pytest.approx(0, abs=1e-12)
     assert metrics.ari(y_true, y_pred) == pytest.approx(-1 / 99, abs=1e-3)
+
+
+def test_silhouette_is_scikit_learns_where_there_are_two_clusters_and_fewer_than_samples():
+    points = np.array([[0.0], [1.0], [9.0]])
+    assert metrics.silhouette(points, [0, 0, 1]) == pytest.approx(silhouette_score(points, [0, 0, 1]))
+    assert metrics.silhouette(points, [0, 0, 0]) == -1
+    assert metrics.silhouette(points, [0, 1, 2]) == -1
 
 
 def test_cluster_acc_is_acc():
