@@ -97,8 +97,11 @@ def endless_batches(x, batch_size, shuffle=None, start=0):
         return indices, batch
 
     batches = tf.data.Dataset.counter(start=passed).flat_map(epoch).skip(first).map(read).prefetch(4)
-    options = tf.data.Options()  # a strategy's workers each take their share of every batch
+    options = tf.data.Options()
+    # A strategy's workers each take their share of every batch.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    # There is nothing to tune, and the end of a training would often wait for the tuner, which sleeps up to a minute.
+    options.autotune.enabled = False
     return batches.with_options(options)
 
 

@@ -54,6 +54,10 @@ def test_batches_come_with_their_indices_in_order_or_shuffled_anew_every_epoch(f
         assert (orders[0] != orders[1]).any()
 
 
+def test_nothing_tunes_the_batches_whose_end_would_wait_for_it(blobs):
+    assert endless_batches(blobs[0], 40).options().autotune.enabled is False
+
+
 @pytest.mark.parametrize("method", [DEC, IDEC])
 def test_every_form_of_x_trains_to_the_same_bits(forms, method, tmp_path):
     results = []
