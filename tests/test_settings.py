@@ -28,6 +28,7 @@ def test_every_data_set_has_a_row_that_keras_understands(protocol):
         ("dec-keras", "usps", 50, 30, 1),
         ("dec-keras", "stl", 10, 30, 1),
         ("fast", "mnist", 20, 140, 1),
+        ("fast", "fmnist", 20, 140, 1),
         ("fast", "usps", 50, 30, 1),
         ("idec", "mnist", 200, 140, 255 / 50),
         ("idec", "usps", 200, 30, 2),
@@ -54,6 +55,11 @@ def test_mnist_of_dec_keras_pretrains_with_sgd_1_and_clusters_with_sgd_001():
         "class_name": "Adam",
         "config": {"learning_rate": 0.001, "epsilon": 1e-8},
     }
+
+
+def test_only_fast_mnist_starts_from_a_mixture():
+    mixtures = {(name, data) for name in PROTOCOLS for data in DATASETS if get_settings(data, name).start == "gmm"}
+    assert mixtures == {("fast", "mnist")}
 
 
 def test_unknown_protocol_is_told():
