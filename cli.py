@@ -229,8 +229,8 @@ class Record:
         self.values = as_json({"command": args.command, "settings": settings, "data": data, **environment()})
         earlier = self._earlier() if args.resume else {}
         if not earlier:  # what an older run that was cut off has left
-            for path in args.save_dir.glob("*_checkpoint.npz"):
-                path.unlink()
+            for phase in ("pretrain", "dec", "idec"):  # by name: a file of the user's may end alike
+                (args.save_dir / f"{phase}_checkpoint.npz").unlink(missing_ok=True)
         self.finished = "finished" in earlier
         if not self.finished:
             self._write(started=earlier.get("started", _now()))

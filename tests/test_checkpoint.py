@@ -327,8 +327,10 @@ def test_hosts_are_not_resumed(capsys):
 
 def test_what_an_older_run_has_left_does_not_stand_in_the_way(tmp_path, monkeypatch):
     (tmp_path / "dec_checkpoint.npz").write_bytes(b"of an older run")
+    (tmp_path / "my_checkpoint.npz").write_bytes(b"of the user's")
     with monkeypatch.context() as patch:
         patch.setattr(cli, "pretrain", lambda *_: (_ for _ in ()).throw(Cut))
         with pytest.raises(Cut):
             run(tmp_path)
     run(tmp_path, "--resume")
+    assert (tmp_path / "my_checkpoint.npz").exists()
