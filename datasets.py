@@ -62,6 +62,12 @@ def load_data(name, how=None):
     return load(name, how)[:2]
 
 
+def is_here(name):
+    """Whether `load_data` has the files of a data set, or of a path, without a download."""
+    dataset = DATASETS.get(ALIASES.get(name, name))
+    return dataset is None or not dataset.formats or dataset.find() != (None, None)
+
+
 def load(name, how=None):
     """`load_data`, and the `own_data.About` that goes along with x and y."""
     dataset, about = DATASETS.get(ALIASES.get(name, name)), About()

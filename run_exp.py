@@ -20,14 +20,14 @@ from pathlib import Path
 
 import joblib
 
-from datasets import ALIASES, DATASETS, MissingData, load_data
+from datasets import ALIASES, DATASETS, MissingData, is_here, load_data
 from files import InputError, check_whole, errors_told, only_run, writable_folder, write_text
 from settings import MAX_SEED, MAXITER, PROTOCOLS
 from tables import METHODS, read_rows, write_report, write_rows
 from untrusted import read_json
 
 TRIAL = Path(__file__).resolve().parent / "trial.py"
-DASK_SECONDS = 10  # to wait for a scheduler
+DASK_SECONDS = 10  # to wait for a scheduler, and for its first worker
 SEEDS_DATASETS = ("usps", "reuters10k", "stl", "mnist", "fmnist")  # DEC-keras' run_exp.py
 
 
@@ -83,6 +83,8 @@ def named(datasets):
         if dataset not in DATASETS and not path.is_file():
             raise InputError(f"There is no data set or file {dataset!r}: choose from {', '.join(DATASETS)}.")
         name = dataset if dataset in DATASETS else path.stem
+        if dataset not in DATASETS and name in (*DATASETS, *ALIASES):
+            raise InputError(f"{dataset} is called like the data set {name}: rename it.")
         if name in by_name:
             raise InputError(f"Two data sets are called {name}: rename one, since their results would be mixed.")
         by_name[name] = dataset if dataset in DATASETS else str(path.resolve())
@@ -145,7 +147,9 @@ def tasks(args, settings, rows):
 def print_plan(args, todo):
     """What is there and what would run, a line for each data set and trial."""
     left = {(task["label"], task["trial"]): task["methods"] for task in todo}
-    for label in args.datasets:
+    for label, dataset in args.datasets.items():
+        if not is_here(dataset):
+            print(f"{label}: its files are not here; they would be downloaded, or it would be skipped")
         for trial in range(1, args.trials + 1):
             methods = left.get((label, trial))
             print(f"{label}, trial {trial}:", f"would run {', '.join(methods)}" if methods else "done")
@@ -165,8 +169,8 @@ def run(args, todo):
                 failed |= keep(args.folder, task, outcomes)
                 progress.ended(task, read_rows(path))
                 progress.print()
-        except Exception:  # the cluster is lost, or workers died of one trial again and again
-            if args.dask is None:
+        except Exception as error:  # the cluster is lost, or workers died of one trial again and again
+            if args.dask is None or isinstance(error, InputError):
                 raise
             log_error(args.folder, args.dask, traceback.format_exc())
             failed = True
@@ -190,8 +194,14 @@ def workers(args):
         raise InputError(
             f"There is no dask scheduler at {args.dask} ({error}): start one, `dask scheduler`."
         ) from error
-    with client, joblib.parallel_config(backend="dask", client=client):
-        yield joblib.effective_n_jobs()
+    with client, joblib.parallel_config(backend="dask", client=client, wait_for_workers_timeout=DASK_SECONDS):
+        try:
+            slots = joblib.effective_n_jobs()
+        except TimeoutError:
+            raise InputError(
+                f"The dask scheduler at {args.dask} has no workers: start some, `dask worker {args.dask}`."
+            ) from None
+        yield slots
 
 
 def keep(folder, task, outcomes):
@@ -209,7 +219,8 @@ def loadable(args, todo):
     bad, failed = set(), False
     for label in dict.fromkeys(task["label"] for task in todo):
         try:
-            load_data(args.datasets[label])
+            if load_data(args.datasets[label])[1] is None:
+                raise InputError(f"{label} has no labels to score by: give an .npz file with x and y.")
         except MissingData as error:
             print(f"Skipped {label}: {error}")
             bad.add(label)
@@ -228,17 +239,25 @@ def log_error(folder, what, error):
 
 
 def run_trial(task, jobs):
-    """Runs a task in a process of its own, so that memory is freed and a crash ends nothing else.
+    """Runs a task; an error of it ends nothing else.
 
     It calls no other module of this project: dask's workers, which get it by value, may not find one.
 
     Args:
         task: a dict of `tasks`.
-        jobs: how many such processes share a machine's cores.
+        jobs: how many trials share a machine's cores.
 
     Returns:
         the task, and for each method a dict with its "row" or its "error", a traceback.
     """
+    try:
+        return task, trial_process(task, jobs)
+    except Exception:  # a folder that cannot be made, a damaged outcome, no memory for a process
+        return task, {method: {"error": traceback.format_exc()} for method in task["methods"]}
+
+
+def trial_process(task, jobs):
+    """A task's outcomes, of a process of its own, so that memory is freed and a crash ends nothing else."""
     folder = Path(task["folder"])
     folder.mkdir(parents=True, exist_ok=True)
     paths = {method: folder / f"{method}.json" for method in task["methods"]}
@@ -253,7 +272,7 @@ def run_trial(task, jobs):
         process = subprocess.Popen([sys.executable, str(TRIAL), json.dumps(task)], env=environment, **streams)
         code = process.wait()
     crash = {"error": f"The trial's process ended with code {code}, before its result: see {folder / 'log.txt'}."}
-    return task, {name: json.loads(path.read_text()) if path.exists() else crash for name, path in paths.items()}
+    return {name: json.loads(path.read_text()) if path.exists() else crash for name, path in paths.items()}
 
 
 class Progress:
@@ -285,7 +304,7 @@ class Progress:
         parts += [(task["label"], "pretraining") for task in self.left if task["methods"] != ["k-means"]]
         if not all(part in seconds for part in parts):
             return "end: not known before a trial of each data set is done"
-        left = sum(sum(seconds[part]) / len(seconds[part]) for part in parts) / self.slots
+        left = sum(sum(seconds[part]) / len(seconds[part]) for part in parts) / min(self.slots, len(self.left))
         return f"expected end: {datetime.now() + timedelta(seconds=left):%a %H:%M}"
 
 

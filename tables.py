@@ -17,14 +17,15 @@ from settings import DATASETS
 from untrusted import read_json, read_log
 
 METHODS = ("k-means", "AE+k-means", "AE+GMM", "DEC", "IDEC")
+SCORES = ("acc", "nmi", "ari")
+VERSIONS = ("python", "tensorflow", "keras", "numpy", "scikit-learn")
 COLUMNS = (
-    *("dataset", "method", "trial", "protocol", "seed", "acc", "nmi", "ari", "iterations", "stop_reason"),
-    *("pretrain_seconds", "cluster_seconds", "peak_memory_mb"),
-    *("python", "tensorflow", "keras", "numpy", "scikit-learn"),
+    *("dataset", "method", "trial", "protocol", "seed", *SCORES, "iterations", "stop_reason"),
+    *("pretrain_seconds", "cluster_seconds", "peak_memory_mb", *VERSIONS),
 )
 WHOLE = ("trial", "seed", "iterations", "peak_memory_mb")
-NEEDED = ("dataset", "method", "trial", "protocol", "seed", "acc", "nmi", "ari")
-FRACTIONS = ("acc", "nmi", "ari", "pretrain_seconds", "cluster_seconds")
+NEEDED = ("dataset", "method", "trial", "protocol", "seed", *SCORES, *VERSIONS)
+FRACTIONS = (*SCORES, "pretrain_seconds", "cluster_seconds")
 METHOD_COLORS = ("#8c8c8c", "#4c9f70", "#c9a227", "#3568a8", "#b5442e")  # k-means, AE+k-means, AE+GMM, DEC, IDEC
 
 
@@ -80,7 +81,7 @@ def write_report(folder):
     rows = read_rows(folder / "results.csv")
     if not rows:
         raise InputError(f"{folder} has no results.csv with results: run the sweep first.")
-    write_seeds_csv(folder / "results_dec-keras.csv", rows)
+    write_seeds_csv(folder, rows)
     drawn = [
         ("scores.png", "Every trial is a point, the bar their mean.", scores_figure(rows, METHODS)),
         ("iterations.png", "Scores over the clustering phase, a line for each trial.", iterations_figure(folder, rows)),
@@ -94,7 +95,7 @@ def write_report(folder):
         f"{commands(folder, rows)} made [results.csv](results.csv); `--report-only` made this of it.",
         tables(folder / "results.csv"),
         *(f"![{text}]({name})\n\n{text}" for name, text, _ in drawn),
-        "`results_dec-keras.csv` has AE+k-means and DEC in the layout of DEC-keras' `results.csv`.",
+        "`results_dec-keras.csv` has DEC's start and end in the layout of DEC-keras' `results.csv`.",
     ]
     write_text(folder / "README.md", "\n\n".join(sections) + "\n")
 
@@ -180,7 +181,7 @@ def table_2(groups):
     for dataset, methods in groups.items():
         for method in sorted(methods, key=METHODS.index):
             rows = methods[method]
-            scores = [spread([row[score] for row in rows]) for score in ("acc", "nmi", "ari")]
+            scores = [spread([row[score] for row in rows]) for score in SCORES]
             times = [mean_time([row[column] for row in rows]) for column in ("pretrain_seconds", "cluster_seconds")]
             lines.append([dataset, method, str(len(rows)), ranges(row["seed"] for row in rows), *scores, *times])
     return markdown(lines)
@@ -210,8 +211,7 @@ def ranges(numbers):
 
 
 def versions(rows):
-    names = COLUMNS[COLUMNS.index("python") :]
-    return ", ".join(f"{name} {' and '.join(sorted({row[name] for row in rows}))}" for name in names)
+    return ", ".join(f"{name} {' and '.join(sorted({row[name] for row in rows}))}" for name in VERSIONS)
 
 
 def markdown(lines):
@@ -219,20 +219,29 @@ def markdown(lines):
     return "\n".join([head, "|" + "---|" * len(lines[0]), *body])
 
 
-def write_seeds_csv(path, rows):
-    """DEC-keras' layout: of each data set its name, then the AE+k-means rows and their mean, then DEC's."""
-    scores = ("acc", "nmi", "ari")
+def write_seeds_csv(folder, rows):
+    """DEC-keras' layout: of each data set its name, then the scores that DEC starts from and their mean, then DEC's."""
     lines = []
     for dataset in dict.fromkeys(row["dataset"] for row in sorted(rows, key=row_order)):
         lines.append({"trials": dataset})
-        for method in ("AE+k-means", "DEC"):
-            ours = [row for row in rows if (row["dataset"], row["method"]) == (dataset, method)]
-            for row in sorted(ours, key=row_order):
-                lines.append({"trials": row["trial"] - 1, **{name: row[name] for name in scores}})
-            if ours:
-                means = {name: round(float(np.mean([row[name] for row in ours])), 6) for name in scores}
+        ends = {row["trial"]: row for row in rows if (row["dataset"], row["method"]) == (dataset, "DEC")}
+        for trials in (starts(folder, rows, dataset), ends):
+            for trial in sorted(trials):
+                lines.append({"trials": trial - 1, **{name: trials[trial][name] for name in SCORES}})
+            if trials:
+                means = {name: round(float(np.mean([row[name] for row in trials.values()])), 6) for name in SCORES}
                 lines.append({"trials": " ", **means})
-    write_csv(path, ["trials", *scores], lines)
+    write_csv(folder / "results_dec-keras.csv", ["trials", *SCORES], lines)
+
+
+def starts(folder, rows, dataset):
+    """{trial: scores before DEC's clustering phase}: its log's first row, or AE+k-means' where there is no log."""
+    found = {row["trial"]: row for row in rows if (row["dataset"], row["method"]) == (dataset, "AE+k-means")}
+    for trial in {row["trial"] for row in rows if (row["dataset"], row["method"]) == (dataset, "DEC")}:
+        log = read_log(folder / dataset / f"trial{trial}" / "dec_log.csv")
+        if log.keys() >= {*SCORES}:
+            found[trial] = {name: float(log[name][0]) for name in SCORES}
+    return found
 
 
 # The tables in the project's README.

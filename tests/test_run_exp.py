@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import fcntl
+import inspect
 import io
 import json
 import os
@@ -17,6 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 
+import distributed
 import numpy as np
 import pytest
 from sklearn.datasets import make_blobs
@@ -30,7 +32,7 @@ from DEC import DEC
 from IDEC import IDEC
 from tables import COLUMNS, METHODS, read_rows, write_rows
 from tests.conftest import ROOT
-from trial import Trial
+from trial import Trial, peak_memory
 
 SCORES = ("dataset", "method", "trial", "protocol", "seed", "acc", "nmi", "ari", "iterations", "stop_reason")
 SHORT = ("--pretrain_epochs", "3", "--maxiter", "40")
@@ -176,6 +178,8 @@ def test_the_expected_end_is_by_the_mean_times_so_far(monkeypatch):
             progress.rows.append(row | {"pretrain_seconds": pretraining})
         progress.ended(todo[i], progress.rows)
     assert progress.expected_end() == "expected end: Mon 12:52"  # 1200 + 120 + 1800 s
+    progress.ended(todo[2], progress.rows)
+    assert progress.expected_end() == "expected end: Mon 12:52"  # the one that is left has one slot
 
 
 def test_other_settings_are_refused(reference, npz, capsys):
@@ -191,16 +195,16 @@ def test_other_settings_are_refused(reference, npz, capsys):
     assert "settings.json: damaged" in capsys.readouterr().err
 
 
-def killed_sweep(arguments, kills):
-    """Starts the sweep `kills` times and kills it shortly after it has begun another method, then lets it end."""
+def killed_sweep(arguments, kills, most_seconds):
+    """Starts the sweep `kills` times and kills it within one of the next four methods, then lets it end."""
     chance = random.Random(7)
     for _ in range(kills):
-        before = begun()
+        until = begun() + chance.randint(1, 4)
         process = start(*arguments)
-        while begun() == before:
+        while begun() < until:
             assert process.poll() is None, process.stdout.read()
             time.sleep(0.02)
-        time.sleep(chance.uniform(0, 1))
+        time.sleep(chance.uniform(0, most_seconds))
         process.kill()
         process.communicate()
         assert process.returncode == -signal.SIGKILL
@@ -213,21 +217,25 @@ def begun():
 
 
 def test_a_killed_sweep_ends_as_one_never_killed(reference, npz):
-    killed_sweep(["--datasets", npz, "--trials", 1], kills=1)
+    killed_sweep(["--datasets", npz, "--trials", 1], kills=1, most_seconds=1)
     assert rows("results/exp1") == [row for row in rows(reference / "results/exp1") if row["trial"] == 1]
 
 
 @pytest.mark.slow
 def test_five_kills_on_digits(tmp_path, monkeypatch):
-    arguments = ["--datasets", "digits", "--trials", 3]
+    """Each phase takes seconds, so that there are checkpoints to go on from and rows to keep."""
+    arguments = ["--datasets", "digits", "--trials", 3, "--pretrain_epochs", 60, "--maxiter", 600]
     (tmp_path / "unbroken").mkdir()
     (tmp_path / "killed").mkdir()
     monkeypatch.chdir(tmp_path / "unbroken")
     assert sweep(*arguments)[0] == 0
     monkeypatch.chdir(tmp_path / "killed")
-    killed_sweep(arguments, kills=5)
+    killed_sweep(arguments, kills=5, most_seconds=5)
     assert rows("results/exp1") == rows(tmp_path / "unbroken/results/exp1")
     assert len(rows("results/exp1")) == 3 * len(METHODS)
+    logs = [log.read_text() for log in Path("results/exp1/digits").glob("*/log.txt")]
+    assert sum("Going on behind epoch" in log for log in logs) > 0
+    assert sum(log.count(", trial ") > len(METHODS) for log in logs) > 1  # more than one trial was cut off
 
 
 @pytest.mark.slow
@@ -346,6 +354,52 @@ def test_damaged_and_missing_data_leave_the_rest_intact(reference, npz, tmp_path
     assert (code, rows("results/exp1")) == (0, rows(reference / "results/exp1")[:1])
 
 
+def test_a_dry_run_says_what_is_not_here(npz, tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets, "DATA", tmp_path / "data")
+    monkeypatch.setenv("DEC_DATA_DIR", str(tmp_path / "data"))
+    code, out = sweep("--datasets", npz, "digits", "stl", "--trials", 1, "--methods", "DEC", "--dry-run")
+    assert code == 0
+    assert out.splitlines() == [
+        "blobs, trial 1: would run DEC",
+        "digits, trial 1: would run DEC",
+        "stl: its files are not here; they would be downloaded, or it would be skipped",
+        "stl, trial 1: would run DEC",
+        "3 of 3 trials would run.",
+    ]
+
+
+def test_a_trial_that_cannot_begin_leaves_the_rest_intact(reference, npz):
+    """Its folder cannot be made; nor have data without labels a score."""
+    shutil.copy(npz, "other.npz")
+    np.savez("unlabelled.npz", x=np.load(npz)["x"])
+    Path("results/exp1").mkdir(parents=True)
+    Path("results/exp1/other").touch()
+    arguments = ("--trials", 1, "--methods", "k-means", "--datasets")
+    code, out = sweep(*arguments, "other.npz", "unlabelled.npz", npz)
+    assert (code, rows("results/exp1")) == (1, rows(reference / "results/exp1")[:1])
+    assert "FAILED: other, trial 1, k-means: NotADirectoryError" in out
+    assert out.count("unlabelled has no labels to score by: give an .npz file with x and y.") == 1
+
+
+def test_a_full_disk_is_no_fault_of_the_cluster(npz, monkeypatch, capsys):
+    def full(*_):
+        raise files.InputError("Cannot write results.csv: make room.")
+
+    monkeypatch.setattr(run_exp, "workers", lambda args: contextlib.nullcontext(1))
+    monkeypatch.setattr(run_exp, "run_trial", lambda task, jobs: (task, {}))
+    monkeypatch.setattr(run_exp, "keep", full)
+    assert sweep("--datasets", npz, "--dask", "tcp://127.0.0.1:9")[0] == 2
+    assert "make room" in capsys.readouterr().err
+    assert not Path("results/exp1/errors.log").exists()
+
+
+def test_a_trials_memory_is_its_own():
+    """Not that of the process which started it, as Linux's ru_maxrss is: here pytest's, with all of TensorFlow."""
+    code = f"import re, resource, sys\nfrom pathlib import Path\n{inspect.getsource(peak_memory)}\nprint(peak_memory())"
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 1 < int(child.stdout) < 100 < peak_memory()
+
+
 def test_a_trial_that_fails_is_logged_and_tried_again(npz):
     """Its k-means row is kept; pretraining cannot save its weights, and is tried once, not for each method."""
     in_the_way = Path("results/exp1/blobs/trial1/ae_weights.h5")
@@ -383,6 +437,8 @@ def test_a_trial_that_crashes_is_logged(npz):
     [
         (["--datasets", "imagenet"], "There is no data set or file 'imagenet'"),
         (["--datasets", "blobs.npz", "other/blobs.npz"], "Two data sets are called blobs"),
+        (["--datasets", "other/usps.npz"], "other/usps.npz is called like the data set usps: rename it"),
+        (["--datasets", "other/reuters.npz"], "other/reuters.npz is called like the data set reuters: rename it"),
         (["--trials", "0"], "--trials is 0"),
         (["--jobs", "two"], "--jobs is two"),
         (["--seed", "4294967290"], "at most 4294967286"),
@@ -394,12 +450,23 @@ def test_a_trial_that_crashes_is_logged(npz):
 def test_bad_input_ends_in_one_sentence(npz, capsys, monkeypatch, arguments, message):
     monkeypatch.setattr(run_exp, "DASK_SECONDS", 0.5)
     Path("other").mkdir()
-    for folder in (".", "other"):
-        shutil.copy(npz, folder)
+    for path in (".", "other", "other/usps.npz", "other/reuters.npz"):
+        shutil.copy(npz, path)
     with pytest.raises(SystemExit) as end:
         run_exp.main(arguments)
     assert end.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_dask_without_workers_is_told(npz, capsys, monkeypatch):
+    monkeypatch.setattr(run_exp, "DASK_SECONDS", 2)
+    with distributed.LocalCluster(n_workers=0, dashboard_address=None) as cluster:
+        address = cluster.scheduler_address
+        with pytest.raises(SystemExit) as end:
+            run_exp.main(["--datasets", npz, "--trials", "1", "--dask", address])
+    assert end.value.code == 2
+    told = f"The dask scheduler at {address} has no workers: start some, `dask worker {address}`."
+    assert told in capsys.readouterr().err
 
 
 def test_dask_missing_is_told(npz, capsys, monkeypatch):
@@ -481,7 +548,7 @@ def test_the_report_depends_on_the_results_alone(tmp_path, monkeypatch):
     """The same bytes again, rows in any order; figures and DEC-keras' layout too."""
     folder = tmp_path / "results" / "mine"
     (folder / "usps" / "trial1").mkdir(parents=True)
-    (folder / "usps" / "trial1" / "dec_log.csv").write_text("iter,acc,nmi\n0,0.5,0.4\n30,0.6,0.5\n")
+    (folder / "usps" / "trial1" / "dec_log.csv").write_text("iter,acc,nmi,ari\n0,0.5,0.4,0.3\n30,0.6,0.5,0.4\n")
     results = made_up()
     lines = [axes.lines for axes in tables.iterations_figure(folder, results).axes]
     assert [[line.get_xydata().tolist() for line in panel] for panel in lines] == [
@@ -507,7 +574,10 @@ def test_the_report_depends_on_the_results_alone(tmp_path, monkeypatch):
     assert [row["trials"] for row in seeds] == ["usps", "0", "1", "2", " ", "0", "1", "2", " "] + [
         *("mine", "0", "1", "2", " ", "0", "1", "2", " ")
     ]
+    start = [row["acc"] for row in results if (row["dataset"], row["method"]) == ("usps", "AE+k-means")]
     dec = [row["acc"] for row in results if (row["dataset"], row["method"]) == ("usps", "DEC")]
+    assert [float(row["acc"]) for row in seeds[1:4]] == [0.5, *start[1:]]  # by the log, which one trial has
+    assert [seeds[1][score] for score in ("nmi", "ari")] == ["0.4", "0.3"]
     assert [float(row["acc"]) for row in seeds[5:8]] == dec
     assert float(seeds[8]["acc"]) == pytest.approx(np.mean(dec), abs=1e-6)
 
@@ -529,6 +599,9 @@ def test_damaged_results_are_told(tmp_path):
     write_rows(path, made_up())
     path.write_text(path.read_text().replace(",fast,0,", ",fast,zero,", 1))
     with pytest.raises(tables.InputError, match=r"is damaged in line 2"):
+        read_rows(path)
+    write_rows(path, [row | {"keras": ""} for row in made_up()])
+    with pytest.raises(tables.InputError, match=r"is damaged in line 2 .*keras, .*not empty"):
         read_rows(path)
     path.write_text("trials,acc\n0,1\n")
     with pytest.raises(tables.InputError, match="other columns"):
