@@ -1,11 +1,11 @@
 """Files of weights: models saved whole with what belongs to them, and weights that fit, of ours and of Keras 2 or 3."""
 
 import json
-import logging
 from pathlib import Path
 
 import h5py
 import numpy as np
+from keras.src.legacy.saving import legacy_h5_format
 
 from files import InputError, whole_file
 from untrusted import as_dataset, open_h5, plain_array, told
@@ -17,27 +17,27 @@ KERAS_FILE = "no HDF5 file with Keras weights"
 def save_model(model, path, attributes=None):
     """Saves a Keras model whole (architecture and weights, no optimizer) as HDF5, the format of the seed repos' names.
 
+    The file is made in memory, and then written: on a full disk the HDF5 library crashes, or says nothing. Keras'
+    `model.save`, which does the same otherwise, takes a path alone.
+
     Args:
         model: a Keras model.
         path: str or Path that ends in `.h5`.
         attributes: dict for `read_attributes`, such as the scale of x, of what JSON holds and of arrays; or None.
     """
-    absl = logging.getLogger("absl")
-    level = absl.level
-    absl.setLevel(logging.ERROR)  # Keras advises `.keras` at every save; `.h5` is what this field's users share
-    try:
-        with whole_file(path) as temporary:
-            model.save(temporary, include_optimizer=False)
-            with h5py.File(temporary, "a") as file:
-                attributes = attributes or {}
-                arrays = {name: value for name, value in attributes.items() if isinstance(value, np.ndarray)}
-                small = {name: value for name, value in attributes.items() if name not in arrays}
-                file.attrs["dec"] = json.dumps(small)  # HDF5 allows it 64 KB
-                for name, array in arrays.items():
-                    text = h5py.string_dtype() if array.dtype.kind == "U" else None
-                    file.create_dataset(f"dec/{name}", data=array.astype(object) if text else array, dtype=text)
-    finally:
-        absl.setLevel(level)
+    attributes = attributes or {}
+    arrays = {name: value for name, value in attributes.items() if isinstance(value, np.ndarray)}
+    small = {name: value for name, value in attributes.items() if name not in arrays}
+    with h5py.File(path, "w", driver="core", backing_store=False) as file:
+        legacy_h5_format.save_model_to_hdf5(model, file, include_optimizer=False)
+        file.attrs["dec"] = json.dumps(small)  # HDF5 allows it 64 KB
+        for name, array in arrays.items():
+            text = h5py.string_dtype() if array.dtype.kind == "U" else None
+            file.create_dataset(f"dec/{name}", data=array.astype(object) if text else array, dtype=text)
+        file.flush()
+        content = file.id.get_file_image()
+    with whole_file(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def read_attributes(path):

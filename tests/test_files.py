@@ -1,3 +1,4 @@
+import contextlib
 import os
 import resource
 from pathlib import Path
@@ -60,6 +61,25 @@ def test_a_full_disk_is_told_and_the_old_file_stays(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert path.read_text() == "old"
     assert {p.name for p in tmp_path.iterdir()} == {"log.csv", "grown.csv", "x.npy"}
+
+
+def test_a_model_is_saved_whole_or_not_at_all_whatever_room_there_is(tmp_path):
+    """The HDF5 library, which does not always notice, must not meet the end of a disk."""
+    model = keras.Sequential([keras.Input((20,)), keras.layers.Dense(30)])
+    save_model(model, tmp_path / "model.h5")
+    size, limits, saved = (tmp_path / "model.h5").stat().st_size, resource.getrlimit(resource.RLIMIT_FSIZE), 0
+    for room in (*range(0, size, size // 20), size - 1, size):
+        (tmp_path / "model.h5").unlink(missing_ok=True)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+        try:
+            with contextlib.suppress(InputError):
+                save_model(model, tmp_path / "model.h5")
+                saved += 1
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert (tmp_path / "model.h5").exists() == (room == size)
+    assert saved == 1
+    assert keras.models.load_model(tmp_path / "model.h5", compile=False).count_params() == 630
 
 
 @pytest.mark.parametrize(("value", "whole"), [("2e4", 20_000), ("7", 7), (3.0, 3), (5, 5)])
