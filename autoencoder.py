@@ -11,7 +11,7 @@ import metrics
 from batches import BatchTrainer, batches_per_epoch, checksum, endless_batches, predict
 from checkpoint import Checkpoint, as_json
 from clustering import check_finite, configuration, kmeans_start
-from files import GrowingTable, InputError, check_whole
+from files import GrowingTable, InputError, check_number, check_whole
 from settings import PAPER_BATCHES
 from weights import load_weights, read_attributes, save_model
 
@@ -136,11 +136,11 @@ def _begin(dec, x, epochs, batch_size, save_dir, resume, how):
 def _load_finished(dec, save_dir, run):
     """Loads the weights of a pretraining that came to its end, if it is there; returns whether it was."""
     path = Path(save_dir, "ae_weights.h5")
-    pretraining = read_attributes(path).get("pretraining", {}) if path.is_file() else {}
-    if pretraining.get("run") != as_json(run):
+    pretraining = read_attributes(path).get("pretraining") if path.is_file() else None
+    if not isinstance(pretraining, dict) or pretraining.get("run") != as_json(run):
         return False
     load_weights(dec.autoencoder, path)
-    dec.pretrain_seconds = pretraining["seconds"]
+    dec.pretrain_seconds = check_number(f"the pretraining's time in {path}", pretraining.get("seconds"), at_least=0)
     print(f"Pretrained already: {path}")
     return True
 

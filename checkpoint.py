@@ -15,6 +15,7 @@ from untrusted import DAMAGED, arrays, in_brief
 
 PAUSE = 2.0  # seconds between two checkpoints, at the least
 SHARE = 0.02  # of the time that may go into writing them
+MOST = 2**31  # that a counter can be
 STATE = {"run": dict, "stage": int, "epoch": int, "kept": dict, "seconds": float}
 
 
@@ -105,8 +106,13 @@ class Checkpoint(keras.callbacks.Callback):
             state = json.loads(str(held.pop("state")))
             run, *state = (kind(state[name]) for name, kind in STATE.items())
             values = [held.pop(str(i)) for i in range(sum(name.isdigit() for name in held))]
-            if not all(np.isfinite(value).all() for value in values) or min(state[:2]) < 0:
+            if not values or not all(np.isfinite(value).all() for value in values):
                 raise ValueError("its numbers are none")
+            stage, epoch, kept, _ = state
+            if not (0 <= stage < MOST and 0 <= epoch < MOST and 0 <= kept.get("shuffle", 0) < MOST):
+                raise ValueError("its counters are none")
+            if not all(isinstance(row, dict) for row in kept.get("log", [])):
+                raise ValueError("its log is none")
         except DAMAGED as error:
             why = in_brief(error)
             raise InputError(

@@ -5,6 +5,7 @@ import os
 import subprocess
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -73,8 +74,8 @@ def assert_same_end(a, b):
     assert names == {path.name for path in b.iterdir()}
     assert not any("checkpoint" in name or name.startswith(files.TEMPORARY) for name in names)
     for name in names:
-        if name.endswith(".csv"):
-            assert (a / name).read_text() == (b / name).read_text(), name
+        if name.endswith((".csv", ".npy")):
+            assert (a / name).read_bytes() == (b / name).read_bytes(), name
         elif name.endswith(".h5"):
             weights = [keras.models.load_model(folder / name, compile=False).get_weights() for folder in (a, b)]
             assert all((first == second).all() for first, second in zip(*weights, strict=True)), name
@@ -231,6 +232,51 @@ def test_a_damaged_checkpoint_is_told(blobs, tmp_path, every_epoch):
             trained(DEC, blobs, tmp_path, resume=True)
     np.savez(path, state=np.array([{"epoch": 1}], dtype=object))
     with pytest.raises(InputError, match="damaged"):
+        trained(DEC, blobs, tmp_path, resume=True)
+
+
+def altered(path, without=(), arrays=None, **state):
+    """The same checkpoint with other values in its state, and without some arrays or with others."""
+    with np.load(path) as file:
+        held = {name: file[name] for name in file.files if not (without == "numbers" and name.isdigit())}
+    held["state"] = json.dumps(json.loads(str(held["state"])) | state)
+    np.savez(path, **{name: held[name] for name in held if name not in without} | (arrays or {}))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"without": "numbers"},
+        {"without": ["start_labels"]},
+        {"arrays": {"start_labels": np.zeros(3, int)}},
+        {"epoch": 10**30},
+        {"stage": -1},
+        {"kept": {"log": 5}},
+        {"kept": {"log": [5]}},
+        {"kept": {"shuffle": "x"}},
+    ],
+    ids=str,
+)
+def test_a_checkpoint_that_lacks_a_part_is_told(change, blobs, tmp_path, every_epoch):
+    with pytest.raises(Cut):
+        trained(DEC, blobs, tmp_path, cluster_cut=3)
+    altered(tmp_path / "dec_checkpoint.npz", **change)
+    with pytest.raises(InputError, match=r"dec_checkpoint.npz .*damaged .*the run begins anew"):
+        trained(DEC, blobs, tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("pretraining", [[], {"run": None}, "x"])
+def test_weights_that_do_not_say_their_pretraining_are_pretrained_anew(pretraining, blobs, tmp_path, capsys):
+    trained(DEC, blobs, tmp_path)
+    attributes = read_attributes(tmp_path / "ae_weights.h5")
+    with h5py.File(tmp_path / "ae_weights.h5", "a") as file:
+        file.attrs["dec"] = json.dumps(attributes | {"pretraining": pretraining})
+    capsys.readouterr()
+    trained(DEC, blobs, tmp_path, resume=True)
+    assert "Pretrained already" not in capsys.readouterr().out
+    with h5py.File(tmp_path / "ae_weights.h5", "a") as file:
+        file.attrs["dec"] = json.dumps(attributes | {"pretraining": attributes["pretraining"] | {"seconds": "x"}})
+    with pytest.raises(InputError, match=r"the pretraining's time in .*ae_weights.h5 is x"):
         trained(DEC, blobs, tmp_path, resume=True)
 
 
