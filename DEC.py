@@ -160,7 +160,9 @@ class DEC:
 
     def soft_labels(self, x):
         """Soft assignment Q: float32 array of shape `(n, n_clusters)`, rows sum to 1, for x of shape `(n, d)`."""
-        return predict(self.clusterer, self._check(x)[0])
+        q = predict(self.clusterer, self._check(x)[0])
+        clustering.check_assigned(q)
+        return q
 
     def extract_features(self, x):
         """Codes z: float32 array of shape `(n, dims[-1])`, for x of shape `(n, d)`."""

@@ -221,6 +221,15 @@ def check_finite(values, what):
         )
 
 
+def check_assigned(q):
+    """Raises InputError unless every sample has a cluster, by q of shape `(n, k)`: a code can be beyond float32."""
+    if (lost := np.flatnonzero(~np.isfinite(q).all(axis=1))).size:
+        raise InputError(
+            f"{lost.size} of {len(q)} samples, the first in row {lost[0]}, have values so far beyond the training's "
+            "that the model has no cluster for them: check or drop them."
+        )
+
+
 @dataclass
 class ClusteringResult:
     """What the clustering phase found.
@@ -334,7 +343,9 @@ def _begin(dec, x, start, update_interval, checkpoint):
         centers, labels = STARTS[start](codes, dec.n_clusters, dec.seed)
         dec.model.get_layer("clustering").set_weights([centers])
         checkpoint.arrays["start_labels"] = labels
-    labels, log = checkpoint.arrays["start_labels"], checkpoint.kept.setdefault("log", [])
+    labels, log = checkpoint.arrays.get("start_labels"), checkpoint.kept.setdefault("log", [])
+    if np.shape(labels) != (x.shape[0],):
+        raise InputError(f"{checkpoint.path} is damaged (it lacks labels): delete it, and the run begins anew.")
     return ClusteringResult(labels, labels, checkpoint.epoch * update_interval, log=log)
 
 

@@ -105,12 +105,12 @@ def check_data(x, y=None):
         InputError: if the shape is wrong, x is not numeric, or a value is NaN, infinite or beyond float32.
     """
     if scipy.sparse.issparse(x):
-        x = x.tocsr()
+        x = x.tocsr() if x.ndim == 2 else x
     elif not isinstance(x, ON_DISK):
         x = np.asarray(x)
     if x.dtype.kind not in "fiub":
         raise InputError(f"x has the type {x.dtype}: it must hold numbers.")
-    if len(x.shape) < 2 or 0 in x.shape:
+    if len(x.shape) < 2 or 0 in x.shape or (scipy.sparse.issparse(x) and x.ndim > 2):
         raise InputError(f"x has shape {x.shape}: it must be (samples, features), neither of them 0.")
     check_features(math.prod(x.shape[1:]))
     if scipy.sparse.issparse(x):
@@ -129,8 +129,13 @@ def check_data(x, y=None):
         raise InputError(f"y has shape {y.shape}: it must have one label for each of the {x.shape[0]} samples.")
     if y.dtype.kind not in "fiubUS":
         raise InputError(f"y has the type {y.dtype}: labels must be numbers or text.")
-    if y.dtype.kind == "f" and np.isnan(y).any():
-        raise InputError("y holds NaN: leave y out, or drop the samples without a label.")
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
+        raise InputError("y holds NaN or infinity: leave y out, or drop the samples without a label.")
+    if y.dtype.kind == "U":
+        try:
+            "".join(y.tolist()).encode()
+        except (ValueError, SystemError):
+            raise InputError("y holds what is no text in Unicode: save the labels as text or numbers.") from None
     return x, y
 
 
@@ -365,7 +370,7 @@ def _keep(path, x, y):
         with whole_file(path) as temporary:
             np.savez_compressed(temporary, x=x, y=y)
         print(f"Prepared data saved to {path}")
-    except OSError as error:
+    except (OSError, InputError) as error:
         print(f"Prepared data not saved ({error}): it will be prepared again next time.")
 
 

@@ -12,6 +12,7 @@ import sys
 import h5py
 
 SECONDS = 2  # of work that going through a file may take
+WAIT = 60  # seconds that it may wait, for a disk
 BYTES, ITEMS = 2**24, 5000  # to go through: a loop shows in few, and a sound file must never take the seconds
 
 
@@ -25,18 +26,25 @@ def main():
 
 
 def go_through(path):
-    """Reads what can be read in a file, and ends this process: by SIGPROF if that is too much work."""
+    """Reads what can be read in a file, and ends this process: by a signal if that is too much work, or waits."""
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, WAIT)
     left, items = BYTES, ITEMS
 
-    def visit(_, item):
-        nonlocal left, items
+    def visit_link(*_):
+        nonlocal items
         items -= 1
-        if items < 0:
-            return True  # ends visititems
+        return items < 0 or None  # True ends the visit
+
+    def visit(_, item):
+        nonlocal left
+        if visit_link():
+            return True
         dict(item.attrs)
-        if isinstance(item, h5py.Dataset) and item.nbytes <= left:
+        elsewhere = isinstance(item, h5py.Dataset) and (item.external or item.is_virtual)
+        if isinstance(item, h5py.Dataset) and not elsewhere and item.nbytes <= left:
             left -= item.nbytes
             item[...]
         return None
@@ -45,6 +53,7 @@ def go_through(path):
         with h5py.File(path, "r") as file:
             visit("", file)
             file.visititems(visit)
+            file.visititems_links(visit_link)
     finally:
         os._exit(0)  # an exception will be raised again, and told, where the file is read
 

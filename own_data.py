@@ -6,6 +6,7 @@ Nothing is ever unpickled.
 import csv
 import io
 import math
+import os
 import re
 import warnings
 from dataclasses import asdict, dataclass, field, replace
@@ -22,7 +23,7 @@ from sklearn.datasets import load_svmlight_file
 
 import mat5
 from files import InputError, check_whole
-from untrusted import arrays, check_expansion, check_features, open_h5, plain_array, told
+from untrusted import arrays, check_expansion, check_features, open_h5, plain_array, text_array, told
 
 LARGE_FILE = 2**30  # bytes; a larger .npy stays on disk
 PAIRS = {"x": "y", "data": "label", "fea": "gnd"}  # arrays of samples and labels: ours, DEC-keras', D. Cai's .mat files
@@ -320,7 +321,8 @@ def _parquet_file(path, how):
         held = pyarrow.parquet.read_metadata(path)
         numbers = held.num_rows * held.num_columns
         check_expansion(path, numbers, 8 * numbers, path.stat().st_size)
-        frame = pd.read_parquet(path, engine="pyarrow")
+        texts = [column.name for column in pyarrow.parquet.read_schema(path) if "string" in str(column.type)]
+        frame = pd.read_parquet(path, engine="pyarrow", read_dictionary=texts)  # a text that is there once, once
     except ImportError as error:
         raise InputError(f"{path} needs one package more: pip install pyarrow.") from error
     return _from_frame(path, frame, how, named=True)
@@ -363,19 +365,23 @@ def _label_column(path, frame, how):
 def _labels(path, column, name):
     if (rows := np.flatnonzero(column.isna())).size:
         raise InputError(f"{path}: the label column {name} is empty in {_rows(rows, len(column))}: fill it.")
-    return column.to_numpy() if pd.api.types.is_numeric_dtype(column) else np.array(column.astype(str).tolist())
+    if pd.api.types.is_numeric_dtype(column):
+        return column.to_numpy()
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return text_array(path, np.array([str(text) for text in column.cat.categories], object)[column.cat.codes])
+    return text_array(path, column.astype(str))
 
 
 def _check_numbers(path, x):
     """Raises InputError, which names the columns or rows, for text and for missing values."""
     if x.empty:
         raise InputError(f"{path} has {len(x)} rows and {x.shape[1]} columns of numbers: it must have some of both.")
-    text = [name for name in x if not pd.api.types.is_numeric_dtype(x[name])]
+    text = [name for name, kind in zip(x, x.dtypes, strict=True) if not pd.api.types.is_numeric_dtype(kind)]
     if text:
         column = x[text[0]]
         numbers = pd.to_numeric(column.astype(str), errors="coerce")
         row = np.flatnonzero(numbers.isna() & column.notna())[:1]
-        example = f" ({str(column.iloc[row[0]])!r} in row {row[0]})" if len(row) else ""
+        example = f" ({str(column.iloc[row[0]])[:40]!r} in row {row[0]})" if len(row) else ""
         raise InputError(
             f"{path} holds no numbers in {_columns(text)}{example}: drop that or turn it into numbers, or name it with "
             "--label_column if it holds the labels."
@@ -408,10 +414,11 @@ def _listed(items):
 
 def _images(folder, how):
     """All images in a folder and below, in the order of their names."""
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGES and path.name[0] != ".")
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in IMAGES and path.name[0] != ".")
+    paths = sorted(path for path in found if path.is_file())
     if not paths:
         raise InputError(f"{folder} holds no images ({', '.join(IMAGES)}): give a folder of images, or a file.")
-    names = [path.relative_to(folder) for path in paths]
+    names = [Path(_in_unicode(path.relative_to(folder))) for path in paths]
     y = None
     if how.labels_from_folders and not how.n_features:  # new ones may lie anywhere
         if stray := [str(name) for name in names if len(name.parts) == 1]:
@@ -430,6 +437,11 @@ def _images(folder, how):
         x[i] = image
     about = About([name.as_posix() for name in names], image_shape=first.shape)
     return x, y, replace(about, reading=replace(how, image_size=first.shape[:2]))
+
+
+def _in_unicode(path):
+    """A path's name, as text that can be written: a byte that is no character becomes its number."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _pixels(path, how):

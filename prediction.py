@@ -12,16 +12,16 @@ import keras
 import numpy as np
 import pandas as pd
 
-import clustering  # noqa: F401  registers the layer that a saved model names
 import own_data
 import scaling
 from autoencoder import autoencoder
 from batches import predict
+from clustering import check_assigned
 from datasets import DATASETS, load
 from DEC import DEC
 from files import InputError, whole_file, writable_folder
 from IDEC import IDEC
-from untrusted import check_expansion, open_h5, told
+from untrusted import check_expansion, extent, open_h5, told
 from weights import KERAS_FILE, described_layers, load_weights, read_attributes, resolve_h5, stored_weights
 
 NONE_OF_OURS = "{} has no layers encoder_0 and clustering: give a model saved by DEC or IDEC."
@@ -43,6 +43,7 @@ def parse(method, arguments):
 
 def run(args):
     """Writes the table of clusters of new data."""
+    writable_folder(args.out.parent)
     model, attributes = load_model(args.model), read_attributes(args.model)
     x, _, about = load(args.dataset, own_data.from_attributes(attributes, n_features=model.input_shape[1]))
     check_fits(model, args.model, x)
@@ -51,7 +52,7 @@ def run(args):
         print(f"Warning: {args.model} does not say what its x was scaled by; x is taken as it is.")
         scaler = scaling.Scaler()
     q = predict(keras.Model(model.input, model.get_layer("clustering").output), scaler.transform(x))
-    writable_folder(args.out.parent)
+    check_assigned(q)
     write_labels(args.out, q, about.names)
     sizes = np.bincount(q.argmax(axis=1), minlength=q.shape[1])
     print(f"Saved to {args.out}. Cluster sizes:", *sizes)
@@ -90,8 +91,9 @@ def _layout(path):
         kernels = [stored[f"encoder_{i}"][0] for i in range(len(stored)) if f"encoder_{i}" in stored]
         if not kernels:
             raise InputError(NONE_OF_OURS.format(path))
-        for kernel in kernels:
-            check_expansion(path, kernel.size, kernel.nbytes, kernel.id.get_storage_size())
+        items = [item for weights in stored.values() for item in weights]
+        numbers, size, there = (sum(numbers) for numbers in zip(*map(extent, items), strict=True))
+        check_expansion(path, numbers, size, there)
         dims = [kernels[0].shape[0], *(kernel.shape[1] for kernel in kernels)]
         if [kernel.shape for kernel in kernels] != list(pairwise(dims)):
             raise ValueError("its layers do not fit together")

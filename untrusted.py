@@ -72,7 +72,8 @@ def told(reader, paths, what="not in its format"):
 
 
 def in_brief(error):
-    return next(iter(str(error).splitlines()), repr(error))
+    """An error's first line, no longer than a reader will read."""
+    return next(iter(str(error).splitlines()), repr(error))[:300]
 
 
 def read_json(path):
@@ -116,7 +117,7 @@ def check_expansion(path, numbers, size, stored):
         size: their bytes.
         stored: the bytes that are there of them.
     """
-    if numbers > MANY_NUMBERS and size > MUCH_SMALLER * stored:
+    if max(numbers, size // 8) > MANY_NUMBERS and size > MUCH_SMALLER * stored:
         raise InputError(
             f"{path} is damaged or a trap: {stored} bytes are to become {size}; save it uncompressed, or x as a sparse "
             "matrix."
@@ -142,7 +143,19 @@ def open_h5(path):
     """
     if os.name == "posix" and not _gets_through(path):
         raise InputError(f"{path} is damaged so that the HDF5 library does not get through it: get it again.")
-    return h5py.File(path, "r")
+    file = h5py.File(path, "r")
+    if _links_out(file):
+        file.close()
+        raise InputError(f"{path} takes a part of it from other files: save the arrays themselves.")
+    return file
+
+
+def _links_out(file):
+    """Whether an open HDF5 file links to others, which opening an item of it would open."""
+    try:
+        return file.visititems_links(lambda _, link: isinstance(link, h5py.ExternalLink) or None)
+    except SystemError as error:  # Cython's, of an exception on the way
+        raise ValueError("its links are damaged") from error
 
 
 def _gets_through(path):
@@ -179,10 +192,29 @@ def plain_array(path, item):
         InputError: if it lies in another file, which who made this one may want to be told of, or is a trap.
     """
     item = as_dataset(item)
-    if item.file.filename != str(path) or item.external or item.is_virtual:
+    if item.external or item.is_virtual:
         raise InputError(f"{path} takes {item.name} from other files: save the array itself.")
-    check_expansion(path, item.size, item.nbytes, item.id.get_storage_size())
-    return item.asstr()[...].astype(str) if h5py.check_string_dtype(item.dtype) else item[...]
+    check_expansion(path, *extent(item))
+    return text_array(path, item.asstr()[...]) if h5py.check_string_dtype(item.dtype) else item[...]
+
+
+def extent(item):
+    """How many numbers an HDF5 dataset has, their bytes in memory, and the bytes that are there of them."""
+    in_unicode = 4 if item.dtype.kind == "S" else 1
+    return item.size, in_unicode * item.nbytes, item.id.get_storage_size()
+
+
+def text_array(path, texts):
+    """An array of str of texts, each of which takes the longest one's place.
+
+    Raises:
+        InputError: if that would be too much.
+    """
+    texts = np.asarray(texts, dtype=object)
+    longest = max(map(len, texts.ravel()), default=0)
+    if texts.size * longest > MANY_NUMBERS:
+        raise InputError(f"{path} has a text of {longest} characters where {texts.size} are to be labels: shorten it.")
+    return texts.astype(str)
 
 
 def as_dataset(item):

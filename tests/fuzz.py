@@ -44,6 +44,7 @@ from PIL import Image
 
 import choose_k
 import datasets
+import metrics
 import own_data
 import prediction
 import scaling
@@ -92,7 +93,8 @@ def check_samples(x, y):
         assert np.isfinite(x.data).all()
     else:
         assert np.isfinite(x).all()
-    assert y is None or (y.shape == (x.shape[0],) and not (y.dtype.kind == "f" and np.isnan(y).any()))
+    assert y is None or y.shape == (x.shape[0],)
+    assert y is None or all(0 <= score <= 1 for score in metrics.scores(y, np.zeros(len(y), int)).values())
 
 
 def own(folder, file, **how):
@@ -275,6 +277,13 @@ def bomb_npz():
     return zipped({"x.npy": npy((10**8,), zeros(10**8), "|u1")})
 
 
+def long_texts_npz():
+    """350 labels of a million characters."""
+    return zipped(
+        {"x.npy": npy((350, 2), zeros(350 * 2 * 8)), "y.npy": npy((350,), zeros(350 * 4 * 10**6), "<U1000000")}
+    )
+
+
 def wide_csr():
     """Ten rows of 10^12 features."""
     arrays = {"indices": np.array([5]), "indptr": np.array([0] + [1] * 10), "data": np.ones(1)}
@@ -288,6 +297,23 @@ def unallocated_h5():
     file = io.BytesIO()
     with h5py.File(file, "w") as held:
         held.create_dataset("x", (10**6, 10**5), "f4", chunks=(1000, 1000))
+    return file.getvalue()
+
+
+def long_texts_h5():
+    """1,000 labels, one of them of 100,000 characters; others take its place in an array."""
+    file = io.BytesIO()
+    with h5py.File(file, "w") as held:
+        held["x"] = np.zeros((1000, 2))
+        held.create_dataset("y", data=["a" * 100_000, *"b" * 999], dtype=h5py.string_dtype())
+    return file.getvalue()
+
+
+def unallocated_texts_h5():
+    file = io.BytesIO()
+    with h5py.File(file, "w") as held:
+        held["x"] = np.zeros((500, 2))
+        held.create_dataset("y", (500,), "S1000000", chunks=(1,))
     return file.getvalue()
 
 
@@ -307,6 +333,15 @@ def virtual_h5():
     return file.getvalue()
 
 
+def linked_h5():
+    """Another file in place of x, which would be waited for."""
+    file = io.BytesIO()
+    with h5py.File(file, "w") as held:
+        held["x"] = h5py.ExternalLink("/dev/tty", "x")
+        held.create_dataset("y", (12,), "i8", external=[("/dev/tty", 0, 96)])
+    return file.getvalue()
+
+
 def mat_of(rows, data, announced=None):
     """A compressed MATLAB 5 matrix x of bytes with one column."""
     element = struct.pack("<IIII", 6, 8, 9, 0) + struct.pack("<IIii", 5, 8, rows, 1)
@@ -323,6 +358,13 @@ def mat_of(rows, data, announced=None):
 def long_parquet():
     file = io.BytesIO()
     pd.DataFrame({"a": np.zeros(7 * 10**7, bool)}).to_parquet(file)
+    return file.getvalue()
+
+
+def long_texts_parquet():
+    """A text of a million characters that each of 1,500 labels is, stored once."""
+    file = io.BytesIO()
+    pd.DataFrame({"a": np.zeros(1500), "kind": ["a" * 10**6] * 1500}).to_parquet(file)
     return file.getvalue()
 
 
@@ -358,9 +400,22 @@ def weights_of_units(units):
     return write
 
 
+def model_of_clusters():
+    """A model's file with 120 million clusters, none of them stored."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_weights(Path(folder))
+        path = Path(folder, "weights.h5")
+        with h5py.File(path, "a") as file:
+            group = file["model_weights/clustering"]
+            (name,) = group.attrs["weight_names"]
+            del group[name]
+            group.create_dataset(name, (120_000_000, 2), "f4")
+        return path.read_bytes()
+
+
 IDX_BOMBS = [lambda: struct.pack(">HBB3I", 0, 8, 3, 2**31, 28, 28) + bytes(99)]
-H5_BOMBS = [unallocated_h5, packed_h5, virtual_h5]
-WEIGHT_BOMBS = [weights_of_units(10**5), weights_of_units(10**8), weights_of_units(2**31), unallocated_h5, virtual_h5]
+H5_BOMBS = [unallocated_h5, packed_h5, virtual_h5, linked_h5]
+WEIGHT_BOMBS = [*map(weights_of_units, (10**5, 10**8, 2**31)), model_of_clusters, *H5_BOMBS]
 
 
 def to_gz(make):
@@ -423,7 +478,7 @@ READERS = {
     "npz": Reader(
         lambda folder: (np.savez(folder / "a.npz", x=X, y=Y), np.savez_compressed(folder / "b.npz", x=X, y=Y)),
         own,
-        same_name([huge_in_npz, bomb_npz], "a.npz", "b.npz"),
+        same_name([huge_in_npz, bomb_npz, long_texts_npz], "a.npz", "b.npz"),
     ),
     "npy": Reader(
         lambda folder: np.save(folder / "x.npy", X),
@@ -434,12 +489,20 @@ READERS = {
     "h5": Reader(
         lambda folder: (write_h5(folder / "a.h5"), write_h5(folder / "b.h5", chunks=(3, 2), compression=4)),
         own,
-        same_name(H5_BOMBS, "a.h5"),
+        same_name([*H5_BOMBS, long_texts_h5, unallocated_texts_h5], "a.h5"),
     ),
     "csv": Reader(
         lambda folder: pd.DataFrame(X).assign(kind=Y).to_csv(folder / "x.csv", index=False),
         partial(own, label_column="kind"),
-        same_name([lambda: b"a,b\n1," + b"9" * 10**6 + b"\n", lambda: b'a,b\n1,"' + b"\n" * 10**6], "x.csv"),
+        same_name(
+            [
+                lambda: b"a,b\n1," + b"9" * 10**6 + b"\n",
+                lambda: b'a,b\n1,"' + b"\n" * 10**6,
+                lambda: b"a,kind\n" + b"1," + b"k" * 10**5 + b"\n1,k" * 3000,
+                lambda: (b"1," * 10**5 + b"1\n") * 2,
+            ],
+            "x.csv",
+        ),
     ),
     "mat": Reader(
         write_mats,
@@ -461,7 +524,7 @@ READERS = {
     "parquet": Reader(
         lambda folder: pd.DataFrame(X, columns=list("abcdef")).assign(kind=Y).to_parquet(folder / "x.parquet"),
         partial(own, label_column="kind"),
-        same_name([long_parquet], "x.parquet"),
+        same_name([long_parquet, long_texts_parquet], "x.parquet"),
     ),
     "images": Reader(
         write_images,

@@ -10,6 +10,7 @@ import http.server
 import io
 import os
 import pickle
+import resource
 import socket
 import struct
 import tarfile
@@ -367,6 +368,15 @@ def test_prepared_reuters_is_kept_and_used_the_second_time(what, cache, written,
 
 def test_reuters_is_prepared_where_it_cannot_be_kept(written, capsys):
     name, folder, arrays = written("reuters-tokens")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))  # stands for a disk
+    try:
+        before = sorted(folder.iterdir())
+        same(load_data(name), arrays)
+        assert "not saved (Cannot write" in capsys.readouterr().out
+        assert sorted(folder.iterdir()) == before
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     (folder / "reutersidf10k.npz").mkdir()
     before = sorted(folder.iterdir())
     same(load_data(name), arrays)

@@ -33,7 +33,8 @@ def numbers_in(path):
         with open(path, newline="") as file:
             rows = list(csv.DictReader(file))
         cells = [cell for row in rows for name, cell in row.items() if name != "sample"]
-        return np.array([float(cell) for cell in cells if cell not in ("", "NA")])
+        missing = () if path.name == "labels.csv" else ("", "NA")  # that a log may have
+        return np.array([float(cell) for cell in cells if cell not in missing])
     found = []
     with h5py.File(path, "r") as file:
         file.visititems(lambda _, item: found.append(item[...].ravel()) if isinstance(item, h5py.Dataset) else None)

@@ -2,6 +2,8 @@
 
 import csv
 import io
+import os
+import sys
 
 import h5py
 import numpy as np
@@ -151,6 +153,10 @@ def text(content):
     return lambda path: path.write_text(content)
 
 
+def save_cube(path):
+    scipy.sparse.save_npz(path, scipy.sparse.coo_array(np.ones((12, 2, 2))))
+
+
 BAD_FILES = {  # what: (file, writes it, how it is read, what the message says)
     "missing": (
         "x.csv",
@@ -188,6 +194,27 @@ BAD_FILES = {  # what: (file, writes it, how it is read, what the message says)
         {},
         "MATLAB's type cell",
     ),
+    "long label": (
+        "x.csv",
+        text("a,b\n1," + "u" * 10**5 + "\n1,u" * 3000),
+        {"label_column": "b"},
+        "has a text of 100000 characters where 3001 are to be labels: shorten it",
+    ),
+    "long text": ("x.csv", text(f"a,b\n1,{'x' * 1000}\n"), {}, f"('{'x' * 40}' in row 0)"),
+    "infinite label": ("x.csv", text("a,b\n1,0\n2,inf\n"), {"label_column": "b"}, "y holds NaN or infinity"),
+    "label beyond Unicode": (
+        "x.npz",
+        lambda path: np.savez(path, x=X, y=np.array([2**31 - 1] * 12, np.uint32).view("U1")),
+        {},
+        "y holds what is no text in Unicode",
+    ),
+    "half of a character": (
+        "x.npz",
+        lambda path: np.savez(path, x=X, y=np.array(["\ud800"] * 12)),
+        {},
+        "y holds what is no text in Unicode",
+    ),
+    "three axes, sparse": ("x.npz", save_cube, {}, "must be (samples, features)"),
     "compound": ("x.h5", hdf5({"x": np.zeros(3, [("a", "f4")])}), {}, "must hold numbers"),
 }
 
@@ -261,6 +288,16 @@ def test_labels_come_from_folders_only_when_asked(folder):
     Image.new("L", (6, 4)).save(path / "stray.png")
     with pytest.raises(InputError, match=r"stray\.png lie in no subfolder"):
         load_data(str(path), Reading(labels_from_folders=True))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text there")
+def test_names_that_are_no_text_are_read_as_such(folder, tmp_path):
+    """Else they could not be written to labels.csv, after the training."""
+    path, _ = folder
+    os.rename(path / "b", os.fsencode(path) + b"/caf\xe9")
+    _, y, about = load(str(path), Reading(labels_from_folders=True))
+    assert about.names[2:] == [r"caf\xe9/2.png", r"caf\xe9/3.png"]
+    assert y.tolist() == ["a", "a", r"caf\xe9", r"caf\xe9"]
 
 
 def test_bad_images_are_told(folder):

@@ -224,6 +224,7 @@ def saved(blobs, tmp_path):
     (tmp_path / "text.h5").write_text("no model")
     np.save(tmp_path / "x.npy", blobs[0])
     np.save(tmp_path / "narrow.npy", blobs[0][:, :5])
+    np.save(tmp_path / "huge.npy", np.where(np.arange(100)[:, None] == 7, np.float32(3e38), blobs[0]))
     return tmp_path
 
 
@@ -235,6 +236,7 @@ def saved(blobs, tmp_path):
         ("text.h5", "x.npy", "no HDF5 file"),
         ("nothing.h5", "x.npy", "no weights file"),
         ("model.h5", "nothing.npy", "There is no file"),
+        ("model.h5", "huge.npy", "1 of 100 samples, the first in row 7, have values so far beyond the training's"),
     ],
 )
 def test_bad_input_ends_in_one_sentence(model, data, message, saved, capsys):
