@@ -64,7 +64,8 @@ def main(method, arguments=None):
     arguments = sys.argv[1:] if arguments is None else arguments
     predicts = arguments[:1] == ["predict"]
     args = prediction.parse(method, arguments[1:]) if predicts else parse(method, arguments)
-    how_to_go_on = "" if predicts else " The same command with --resume goes on."
+    can_go_on = not predicts and args.strategy != "multiworker"
+    how_to_go_on = " The same command with --resume goes on." if can_go_on else ""
     with errors_told(f"{method.name}.py", f"Stopped.{how_to_go_on}"):
         prediction.run(args) if predicts else run(method, args)
 

@@ -120,22 +120,24 @@ def kill_again_and_again(command, signals, lengths, share, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("script", ["DEC.py", "IDEC.py"])
 def test_a_run_killed_in_every_kind_of_write_goes_on(script, tmp_path):
-    """The first attempt dies in its first write, the next one in its second, and so on until one gets through."""
-    whole, cut, written = tmp_path / "whole", tmp_path / "cut", []
+    """The first run dies in its first write, the next one in its second, and so on until one gets through."""
+    whole, written = tmp_path / "whole", []
     finished(start([script], whole, *SHORT))
     for number in range(1, 60):
-        process = start(["-c", DYING_IN_WRITE, str(number), script], cut, *SHORT, "--resume")
+        cut = tmp_path / str(number)
+        process = start(["-c", DYING_IN_WRITE, str(number), script], cut, *SHORT)
         output = process.communicate()[0]
         if process.returncode == 0:
             break
         assert process.returncode == -signal.SIGKILL, output
         assert list(cut.glob(f"{TEMPORARY}*"))  # half-written, which the next run clears
         written.append(output.splitlines()[-1].removeprefix("WRITING "))
-    assert_same_end(whole, cut)
+        finished(start([script], cut, *SHORT, "--resume"))
+        assert_same_end(whole, cut)
     name = script.removesuffix(".py")
     print(script, len(written), "kills:", written)
     assert {"run.json", "pretrain_checkpoint.npz", "ae_weights.h5", f"{name.lower()}_checkpoint.npz"} <= set(written)
-    assert {f"{name}_model_final.h5", "labels.csv", "embedding.npy"} & set(written)
+    assert {f"{name}_model_final.h5", "labels.csv", "embedding.npy", "centers.npy"} <= set(written)
 
 
 @pytest.mark.slow
