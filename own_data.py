@@ -32,6 +32,7 @@ FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "TIFF", "WEBP")  # Pillow would r
 IN_HDF5 = re.compile(r"(.+\.(?:h5|hdf5)):(/.+)", re.I)
 EMPTY = ("", "?", "na", "n/a", "#n/a", "nan", "null", "none")  # as pandas and UCI's files have it, in lower case
 SHOWN = 10  # columns or rows named in an error
+LOOKED_AT = 1000  # rows, for an example of what is wrong
 
 
 @dataclass(frozen=True)
@@ -378,10 +379,9 @@ def _check_numbers(path, x):
         raise InputError(f"{path} has {len(x)} rows and {x.shape[1]} columns of numbers: it must have some of both.")
     text = [name for name, kind in zip(x, x.dtypes, strict=True) if not pd.api.types.is_numeric_dtype(kind)]
     if text:
-        column = x[text[0]]
-        numbers = pd.to_numeric(column.astype(str), errors="coerce")
-        row = np.flatnonzero(numbers.isna() & column.notna())[:1]
-        example = f" ({str(column.iloc[row[0]])[:40]!r} in row {row[0]})" if len(row) else ""
+        first = [str(x[text[0]].iloc[row])[:40] for row in range(min(LOOKED_AT, len(x)))]
+        row = next((i for i, cell in enumerate(first) if cell.lower() not in EMPTY and not _is_number(cell)), None)
+        example = "" if row is None else f" ({first[row]!r} in row {row})"
         raise InputError(
             f"{path} holds no numbers in {_columns(text)}{example}: drop that or turn it into numbers, or name it with "
             "--label_column if it holds the labels."

@@ -361,10 +361,10 @@ def long_parquet():
     return file.getvalue()
 
 
-def long_texts_parquet():
-    """A text of a million characters that each of 1,500 labels is, stored once."""
+def long_texts_parquet(column):
+    """A text of a million characters in each of 1,500 rows, stored once."""
     file = io.BytesIO()
-    pd.DataFrame({"a": np.zeros(1500), "kind": ["a" * 10**6] * 1500}).to_parquet(file)
+    pd.DataFrame({"a": np.zeros(1500), column: ["a" * 10**6] * 1500}).to_parquet(file)
     return file.getvalue()
 
 
@@ -524,7 +524,9 @@ READERS = {
     "parquet": Reader(
         lambda folder: pd.DataFrame(X, columns=list("abcdef")).assign(kind=Y).to_parquet(folder / "x.parquet"),
         partial(own, label_column="kind"),
-        same_name([long_parquet, long_texts_parquet], "x.parquet"),
+        same_name(
+            [long_parquet, partial(long_texts_parquet, "kind"), partial(long_texts_parquet, "other")], "x.parquet"
+        ),
     ),
     "images": Reader(
         write_images,
