@@ -43,8 +43,8 @@ def go_through(path):
         if visit_link():
             return True
         dict(item.attrs)
-        elsewhere = isinstance(item, h5py.Dataset) and (item.external or item.is_virtual)
-        if isinstance(item, h5py.Dataset) and not elsewhere and item.nbytes <= left:
+        here = isinstance(item, h5py.Dataset) and not (item.external or item.is_virtual)
+        if here and item.nbytes <= left:
             left -= item.nbytes
             item[...]
         return None

@@ -144,16 +144,20 @@ def open_h5(path):
     if os.name == "posix" and not _gets_through(path):
         raise InputError(f"{path} is damaged so that the HDF5 library does not get through it: get it again.")
     file = h5py.File(path, "r")
-    if _links_out(file):
+    if name := _link_out(file):
         file.close()
-        raise InputError(f"{path} takes a part of it from other files: save the arrays themselves.")
+        raise _from_elsewhere(path, f"/{name}")
     return file
 
 
-def _links_out(file):
-    """Whether an open HDF5 file links to others, which opening an item of it would open."""
+def _from_elsewhere(path, name):
+    return InputError(f"{path} takes {name} from other files: save the array itself.")
+
+
+def _link_out(file):
+    """Name of a link of an open HDF5 file to another one, which opening the item would open; None without."""
     try:
-        return file.visititems_links(lambda _, link: isinstance(link, h5py.ExternalLink) or None)
+        return file.visititems_links(lambda name, link: name if isinstance(link, h5py.ExternalLink) else None)
     except SystemError as error:  # Cython's, of an exception on the way
         raise ValueError("its links are damaged") from error
 
@@ -193,7 +197,7 @@ def plain_array(path, item):
     """
     item = as_dataset(item)
     if item.external or item.is_virtual:
-        raise InputError(f"{path} takes {item.name} from other files: save the array itself.")
+        raise _from_elsewhere(path, item.name)
     check_expansion(path, *extent(item))
     return text_array(path, item.asstr()[...]) if h5py.check_string_dtype(item.dtype) else item[...]
 
