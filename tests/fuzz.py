@@ -379,43 +379,34 @@ def encapsulated_postscript():
     return b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 5\n%%EndComments\n(made) (w) file closefile\nshowpage\n"
 
 
-def weights_of_units(units):
-    """A model's file whose layer announces that many units, with nothing stored."""
+def unstored_layer(layer, shapes, **config):
+    """A model's file whose layer announces weights of these shapes, with nothing stored, and has that in its config."""
 
     def write():
         with tempfile.TemporaryDirectory() as folder:
             write_weights(Path(folder))
             path = Path(folder, "weights.h5")
             with h5py.File(path, "a") as file:
-                group = file["model_weights/encoder_0"]
-                names = list(group.attrs["weight_names"])
-                for name, shape in zip(names, ((6, units), (units,)), strict=True):
+                group = file[f"model_weights/{layer}"]
+                for name, shape in zip(list(group.attrs["weight_names"]), shapes, strict=True):
                     del group[name]
                     group.create_dataset(name, shape, "f4")
-                config = json.loads(file.attrs["model_config"])
-                config["config"]["layers"][1]["config"]["units"] = units
-                file.attrs["model_config"] = json.dumps(config)
+                model = json.loads(file.attrs["model_config"])
+                (described,) = (one for one in model["config"]["layers"] if one["config"]["name"] == layer)
+                described["config"] |= config
+                file.attrs["model_config"] = json.dumps(model)
             return path.read_bytes()
 
     return write
 
 
-def model_of_clusters():
-    """A model's file with 120 million clusters, none of them stored."""
-    with tempfile.TemporaryDirectory() as folder:
-        write_weights(Path(folder))
-        path = Path(folder, "weights.h5")
-        with h5py.File(path, "a") as file:
-            group = file["model_weights/clustering"]
-            (name,) = group.attrs["weight_names"]
-            del group[name]
-            group.create_dataset(name, (120_000_000, 2), "f4")
-        return path.read_bytes()
-
-
 IDX_BOMBS = [lambda: struct.pack(">HBB3I", 0, 8, 3, 2**31, 28, 28) + bytes(99)]
 H5_BOMBS = [unallocated_h5, packed_h5, virtual_h5, linked_h5]
-WEIGHT_BOMBS = [*map(weights_of_units, (10**5, 10**8, 2**31)), model_of_clusters, *H5_BOMBS]
+WEIGHT_BOMBS = [
+    *(unstored_layer("encoder_0", [(6, units), (units,)], units=units) for units in (10**5, 10**8, 2**31)),
+    unstored_layer("clustering", [(120_000_000, 2)]),
+    *H5_BOMBS,
+]
 
 
 def to_gz(make):
