@@ -79,15 +79,15 @@ def named(datasets):
     """{its name in the results: what load_data takes} of each data set."""
     by_name = {}
     for dataset in dict.fromkeys(ALIASES.get(dataset, dataset) for dataset in datasets):
-        path = Path(dataset)
-        if dataset not in DATASETS and not path.is_file():
+        path, known = Path(dataset), dataset in DATASETS
+        if not known and not path.is_file():
             raise InputError(f"There is no data set or file {dataset!r}: choose from {', '.join(DATASETS)}.")
-        name = dataset if dataset in DATASETS else path.stem
-        if dataset not in DATASETS and name in (*DATASETS, *ALIASES):
+        name = dataset if known else path.stem
+        if not known and name in (*DATASETS, *ALIASES):
             raise InputError(f"{dataset} is called like the data set {name}: rename it.")
         if name in by_name:
             raise InputError(f"Two data sets are called {name}: rename one, since their results would be mixed.")
-        by_name[name] = dataset if dataset in DATASETS else str(path.resolve())
+        by_name[name] = dataset if known else str(path.resolve())
     return by_name
 
 

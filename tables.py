@@ -224,8 +224,7 @@ def write_seeds_csv(folder, rows):
     lines = []
     for dataset in dict.fromkeys(row["dataset"] for row in sorted(rows, key=row_order)):
         lines.append({"trials": dataset})
-        ends = {row["trial"]: row for row in rows if (row["dataset"], row["method"]) == (dataset, "DEC")}
-        for trials in (starts(folder, rows, dataset), ends):
+        for trials in (starts(folder, rows, dataset), by_trial(rows, dataset, "DEC")):
             for trial in sorted(trials):
                 lines.append({"trials": trial - 1, **{name: trials[trial][name] for name in SCORES}})
             if trials:
@@ -236,12 +235,16 @@ def write_seeds_csv(folder, rows):
 
 def starts(folder, rows, dataset):
     """{trial: scores before DEC's clustering phase}: its log's first row, or AE+k-means' where there is no log."""
-    found = {row["trial"]: row for row in rows if (row["dataset"], row["method"]) == (dataset, "AE+k-means")}
-    for trial in {row["trial"] for row in rows if (row["dataset"], row["method"]) == (dataset, "DEC")}:
+    found = by_trial(rows, dataset, "AE+k-means")
+    for trial in by_trial(rows, dataset, "DEC"):
         log = read_log(folder / dataset / f"trial{trial}" / "dec_log.csv")
         if log.keys() >= {*SCORES}:
             found[trial] = {name: float(log[name][0]) for name in SCORES}
     return found
+
+
+def by_trial(rows, dataset, method):
+    return {row["trial"]: row for row in rows if (row["dataset"], row["method"]) == (dataset, method)}
 
 
 # The tables in the project's README.
@@ -290,7 +293,7 @@ def scores_figure(rows, methods):
     for j, (method, color) in enumerate(zip(methods, METHOD_COLORS, strict=True)):
         at, means = [], []
         for i, dataset in enumerate(datasets):
-            values = [100 * row["acc"] for row in rows if (row["dataset"], row["method"]) == (dataset, method)]
+            values = [100 * row["acc"] for row in by_trial(rows, dataset, method).values()]
             if not values:
                 continue
             middle = i + (j - (len(methods) - 1) / 2) * 0.16
