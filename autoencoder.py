@@ -214,15 +214,16 @@ def _reconstruct(dec, model, x, optimizer, epochs, batch_size, checkpoint, stage
     checkpoint.begin([*dec.autoencoder.variables, *model.variables, *optimizer.variables], stage)
     shuffle = checkpoint.kept.setdefault("shuffle", random.getrandbits(31))
     rows = checkpoint.kept.setdefault("log", [])
-    trainer.fit(
-        endless_batches(x, batch_size, shuffle, start=checkpoint.epoch * steps),
-        initial_epoch=checkpoint.epoch,
-        epochs=epochs,
-        steps_per_epoch=steps,
-        shuffle=False,
-        callbacks=[_StopOnNaN(), *callbacks, _LossLog(log, rows), checkpoint],
-        verbose=1 if sys.stdout.isatty() else 2,
-    )
+    with checkpoint.stoppable():
+        trainer.fit(
+            endless_batches(x, batch_size, shuffle, start=checkpoint.epoch * steps),
+            initial_epoch=checkpoint.epoch,
+            epochs=epochs,
+            steps_per_epoch=steps,
+            shuffle=False,
+            callbacks=[_StopOnNaN(), *callbacks, _LossLog(log, rows), checkpoint],
+            verbose=1 if sys.stdout.isatty() else 2,
+        )
 
 
 class _StopOnNaN(keras.callbacks.Callback):

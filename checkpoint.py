@@ -5,6 +5,10 @@ that does not belong together. Here one file has all, and is replaced whole.
 """
 
 import json
+import os
+import signal
+import threading
+from contextlib import contextmanager
 from time import perf_counter
 
 import keras
@@ -54,6 +58,7 @@ class Checkpoint(keras.callbacks.Callback):
         elif path:
             path.unlink(missing_ok=True)
         self.begun, self.written, self.took = perf_counter() - seconds, perf_counter(), 0.0
+        self.asked_to_stop = False
 
     @property
     def seconds(self):
@@ -79,11 +84,37 @@ class Checkpoint(keras.callbacks.Callback):
             variable.assign(value)
         self.values = []
 
+    @contextmanager
+    def stoppable(self):
+        """Around a fit: Ctrl-C, or a script's SIGTERM, ends it when its epoch is done and kept; a second at once."""
+        in_main_thread = threading.current_thread() is threading.main_thread()  # others get and set no signals
+        signals = (signal.SIGINT, signal.SIGTERM) if self.path and in_main_thread else ()
+        # Who ignores them, or does something else, is left alone.
+        signals = [number for number in signals if signal.getsignal(number) is signal.default_int_handler]
+
+        def at_once():
+            for number in signals:
+                signal.signal(number, signal.default_int_handler)
+
+        def soon(*_):
+            at_once()
+            self.asked_to_stop = True
+            os.write(2, b"\nStopping when this epoch is done and saved; once more stops at once.\n")  # print could fail
+
+        for number in signals:
+            signal.signal(number, soon)
+        try:
+            yield
+        finally:
+            at_once()
+
     def on_epoch_end(self, epoch, logs=None):
-        ended = self.model.stop_training  # by itself: it would go on past its end
-        if self.path and not ended and perf_counter() - self.written > max(PAUSE, self.took / SHARE):
+        due = self.asked_to_stop or perf_counter() - self.written > max(PAUSE, self.took / SHARE)
+        if self.path and due and not self.model.stop_training:  # by itself: it would go on past its end
             self.epoch = epoch + 1
             self.write()
+            if self.asked_to_stop:
+                raise KeyboardInterrupt
 
     def write(self):
         start = perf_counter()

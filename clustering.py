@@ -390,15 +390,16 @@ def cluster(dec, x, y, *, maxiter, batch_size, tol, update_interval, save_dir, s
     trainer = BatchTrainer(dec.model, with_targets, maxiter)
     checkpoint.begin([*dec.model.variables, *dec.model.optimizer.variables])
     intermediate_models = _IntermediateModels(dec, save_dir, max(5 * epoch, update_interval), maxiter, result)
-    trainer.fit(
-        endless_batches(x, batch_size, start=result.n_iter),
-        initial_epoch=checkpoint.epoch,
-        epochs=-(-maxiter // update_interval),
-        steps_per_epoch=update_interval,
-        shuffle=False,
-        callbacks=[interval_end, intermediate_models, *callbacks, checkpoint],
-        verbose=int(sys.stdout.isatty()),
-    )
+    with checkpoint.stoppable():
+        trainer.fit(
+            endless_batches(x, batch_size, start=result.n_iter),
+            initial_epoch=checkpoint.epoch,
+            epochs=-(-maxiter // update_interval),
+            steps_per_epoch=update_interval,
+            shuffle=False,
+            callbacks=[interval_end, intermediate_models, *callbacks, checkpoint],
+            verbose=int(sys.stdout.isatty()),
+        )
     result.seconds = checkpoint.seconds
     if save_dir:
         save_model(dec.model, save_dir / f"{dec.name}_model_final.h5", dec.attributes)

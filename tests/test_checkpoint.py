@@ -2,7 +2,9 @@
 
 import json
 import os
+import signal
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import h5py
@@ -130,6 +132,82 @@ def test_layerwise_pretraining_goes_on_within_any_layer(blobs, tmp_path, every_e
             continue
     assert set(writes) == {0, 1, 2, 3}  # three layers, and all together, but for the clustering, which is stage 0
     assert_same_end(tmp_path / "whole", tmp_path / "cut")
+
+
+class CtrlC(keras.callbacks.Callback):
+    """Ctrl-C in the first batch of an epoch, or SIGTERM where a script has it do the same, `times` times."""
+
+    def __init__(self, epoch, number=signal.SIGINT, times=1):
+        super().__init__()
+        self.epoch, self.number, self.times = epoch, number, times
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self.epoch:
+            for _ in range(self.times):
+                signal.raise_signal(self.number)
+
+
+def interrupted(data, folder, pretraining=(), clustering=(), resume=False):
+    """DEC with both phases on x, 4 batches an epoch or interval."""
+    x, y = data
+    keras.utils.set_random_seed(3)
+    dec = DEC(DIMS, 3, seed=3)
+    how = {"batch_size": 30, "save_dir": folder, "resume": resume}
+    dec.pretrain(x, y, epochs=4, callbacks=pretraining, **how)
+    dec.fit(x, y, maxiter=16, update_interval=4, tol=0, callbacks=clustering, **how)
+
+
+@pytest.mark.parametrize("phase", ["pretraining", "clustering"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_saves_the_epoch_that_is_under_way(phase, number, blobs, tmp_path, capfd):
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        interrupted(blobs, tmp_path / "whole")
+        with pytest.raises(KeyboardInterrupt):
+            interrupted(blobs, tmp_path / "cut", **{phase: [CtrlC(1, number)]})
+        assert "Stopping when this epoch is done and saved" in capfd.readouterr().err
+        assert signal.getsignal(number) is signal.default_int_handler
+        interrupted(blobs, tmp_path / "cut", resume=True)
+    finally:
+        signal.signal(number, before)
+    assert "Going on behind epoch 2" in capfd.readouterr().out
+    assert_same_end(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_a_second_ctrl_c_stops_at_once(blobs, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(blobs, tmp_path, clustering=[CtrlC(1, times=2)])
+    assert not (tmp_path / "dec_checkpoint.npz").exists()
+
+
+def test_ctrl_c_in_the_last_interval_does_not_lose_its_end(blobs, tmp_path):
+    interrupted(blobs, tmp_path, clustering=[CtrlC(3)])
+    assert (tmp_path / "DEC_model_final.h5").exists()
+
+
+def test_without_a_folder_ctrl_c_stops_at_once(blobs):
+    class Never(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            pytest.fail("It went on.")
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(blobs, None, pretraining=[CtrlC(0), Never()])
+
+
+def test_training_leaves_signals_alone_that_do_something_else(blobs, tmp_path):
+    asked = []
+    before = signal.signal(signal.SIGINT, lambda *_: asked.append("mine"))
+    try:
+        interrupted(blobs, tmp_path, clustering=[CtrlC(1)])
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert asked == ["mine"]
+
+
+def test_a_training_in_another_thread_handles_no_signals(blobs, tmp_path):
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(interrupted, blobs, tmp_path).result()
+    assert (tmp_path / "DEC_model_final.h5").exists()
 
 
 @pytest.mark.parametrize(("method", "step"), [(DEC, 7), (IDEC, 9), *(slow(method, 1) for method in (DEC, IDEC))])
