@@ -14,6 +14,8 @@ import h5py
 SECONDS = 2  # of work that going through a file may take
 WAIT = 60  # seconds that it may wait, for a disk
 BYTES, ITEMS = 2**24, 5000  # to go through: a loop shows in few, and a sound file must never take the seconds
+# What arrays may be packed by. The HDF5 library's other filters have let crafted numbers write past its memory.
+FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32, h5py.h5z.FILTER_LZF}
 
 
 def main():
@@ -23,6 +25,12 @@ def main():
         if child == 0:
             go_through(path)
         print(number, int(not os.WIFSIGNALED(os.waitpid(child, 0)[1])), flush=True)
+
+
+def unusual_filters(item):
+    """Numbers of the filters of an HDF5 dataset that are not among `FILTERS`."""
+    created = item.id.get_create_plist()
+    return {created.get_filter(i)[0] for i in range(created.get_nfilters())} - FILTERS
 
 
 def go_through(path):
@@ -43,8 +51,9 @@ def go_through(path):
         if visit_link():
             return True
         dict(item.attrs)
-        here = isinstance(item, h5py.Dataset) and not (item.external or item.is_virtual)
-        if here and item.nbytes <= left:
+        if not isinstance(item, h5py.Dataset) or item.external or item.is_virtual or unusual_filters(item):
+            return None  # is refused where the file is read
+        if item.nbytes <= left:
             left -= item.nbytes
             item[...]
         return None

@@ -60,6 +60,9 @@ def _check_matrix(parts, order):
     allowed = (*NUMBERS, *TEXT) if kind == CHAR else NUMBERS
     if len(parts) != expected + is_complex or any(part not in allowed for part, _ in parts[1:]):
         raise ValueError("an array has other parts than its kind")
+    _, extent = parts[1]
+    if min(struct.unpack_from(f"{order}{len(extent) // 4}i", extent), default=0) < 0:
+        raise ValueError("an array has negative dimensions")
 
 
 def _parts(element, order):

@@ -22,6 +22,7 @@ from numpy.lib.format import read_array_header_1_0, read_array_header_2_0, read_
 from PIL import Image
 
 from files import InputError
+from h5_guard import unusual_filters
 
 # What libraries raise where a file is damaged.
 DAMAGED = (
@@ -193,11 +194,17 @@ def plain_array(path, item):
     """A dataset of the HDF5 file `path` as an array, text as str.
 
     Raises:
-        InputError: if it lies in another file, which who made this one may want to be told of, or is a trap.
+        InputError: if it lies in another file, which who made this one may want to be told of, is a trap, or is packed
+            by a filter that is not read here.
     """
     item = as_dataset(item)
     if item.external or item.is_virtual:
         raise _from_elsewhere(path, item.name)
+    if unusual := unusual_filters(item):
+        numbers = ", ".join(map(str, sorted(unusual)))
+        raise InputError(
+            f"{item.name} in {path} is packed by HDF5's filter {numbers}: save it uncompressed or by gzip."
+        )
     check_expansion(path, *extent(item))
     return text_array(path, item.asstr()[...]) if h5py.check_string_dtype(item.dtype) else item[...]
 
