@@ -46,6 +46,12 @@ def test_soft_assignment_agrees_with_numpy(codes, alpha):
     np.testing.assert_allclose(q, numpy_q(z, mu, alpha), atol=1e-6, rtol=1e-5)
 
 
+def test_one_degree_of_freedom_is_the_default(codes):
+    z, mu = codes[0].astype("float32"), codes[1].astype("float32")
+    for q in (soft_assign(z, mu), ClusteringLayer(5, weights=mu)(z)):
+        np.testing.assert_allclose(q, numpy_q(*codes, 1.0), atol=1e-6, rtol=1e-5)
+
+
 def test_target_distribution_agrees_with_numpy(codes):
     q = numpy_q(*codes, 1.0)
     p = target_distribution(q.astype("float32"))
