@@ -102,6 +102,10 @@ def test_layer_of_one_cluster_takes_its_centre():
     np.testing.assert_array_equal(layer.get_weights()[0], np.ones((1, 4)))
 
 
+def test_layer_tells_its_outputs_shape():
+    assert ClusteringLayer(5).compute_output_shape((7, 4)) == (7, 5)
+
+
 def test_layer_tells_weights_of_a_wrong_shape(codes):
     z, mu = codes
     with pytest.raises(InputError, match=r"\(5, 4\).*\(6, 4\)"):
