@@ -151,7 +151,7 @@ class DEC:
         if not self.model.compiled:
             self.compile()
         how = {"save_dir": save_dir and writable_folder(save_dir), "start": start}
-        self.result = clustering.cluster(self, x, y, **how, **ranges, callbacks=callbacks, resume=resume)
+        clustering.cluster(self, x, y, **how, **ranges, callbacks=callbacks, resume=resume)
         return self.result.labels
 
     def predict(self, x):

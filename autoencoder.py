@@ -155,7 +155,7 @@ def _end_to_end(dec, x, y, optimizer, epochs, batch_size, save_dir, callbacks, c
     if save_dir:
         pretraining = {"run": checkpoint.run, "seconds": dec.pretrain_seconds}
         save_model(dec.autoencoder, Path(save_dir, "ae_weights.h5"), dec.attributes | {"pretraining": pretraining})
-    checkpoint.delete()
+    checkpoint.end()
 
 
 def _denoiser(dec, i):

@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import perf_counter
 
 import keras
@@ -20,6 +20,7 @@ from untrusted import DAMAGED, arrays, in_brief
 PAUSE = 2.0  # seconds between two checkpoints, at the least
 SHARE = 0.02  # of the time that may go into writing them
 MOST = 2**31  # that a counter can be
+STOPPING = b"\nStopping when this epoch (the run, if it is its last) is done and saved; once more stops at once.\n"
 STATE = {"run": dict, "stage": int, "epoch": int, "kept": dict, "seconds": float}
 
 
@@ -92,14 +93,16 @@ class Checkpoint(keras.callbacks.Callback):
         # Who ignores them, or does something else, is left alone.
         signals = [number for number in signals if signal.getsignal(number) is signal.default_int_handler]
 
-        def at_once():
-            for number in signals:
-                signal.signal(number, signal.default_int_handler)
-
         def soon(*_):
             at_once()
             self.asked_to_stop = True
-            os.write(2, b"\nStopping when this epoch is done and saved; once more stops at once.\n")  # print could fail
+            with suppress(OSError):  # os.write, since print may be at work
+                os.write(2, STOPPING)
+
+        def at_once():
+            for number in signals:
+                if signal.getsignal(number) is soon:
+                    signal.signal(number, signal.default_int_handler)
 
         for number in signals:
             signal.signal(number, soon)
@@ -125,10 +128,16 @@ class Checkpoint(keras.callbacks.Callback):
         self.written = perf_counter()
         self.took = self.written - start
 
-    def delete(self):
-        """To be called when the training's result is on the disk."""
+    def end(self):
+        """To be called when the training's result is on the disk.
+
+        Raises:
+            KeyboardInterrupt: if it was asked to stop in its last epoch.
+        """
         if self.path:
             self.path.unlink(missing_ok=True)
+        if self.asked_to_stop:
+            raise KeyboardInterrupt
 
     def _read(self):
         try:

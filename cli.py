@@ -335,7 +335,11 @@ def cluster(dec, x, y, args, settings):
     compile_options = {"gamma": args.gamma} if dec.name == "IDEC" else {}
     dec.compile(settings.optimizer, **compile_options)
     ranges = args.maxiter, args.batch_size, args.tol, settings.update_interval
-    dec.fit(x, y, *ranges, args.save_dir, settings.start, logs(args, dec.name), args.resume)
+    try:
+        dec.fit(x, y, *ranges, args.save_dir, settings.start, logs(args, dec.name), args.resume)
+    except KeyboardInterrupt:
+        if dec.result is None:
+            raise  # else it came in the last interval, and what is left to do takes seconds
 
 
 def logs(args, phase):

@@ -353,7 +353,8 @@ def cluster(dec, x, y, *, maxiter, batch_size, tol, update_interval, save_dir, s
     """Runs the clustering phase (DEC paper, section 3.1): the start, then KL(P || Q) until `tol` or `maxiter`.
 
     Args:
-        dec: a DEC or IDEC, compiled, its autoencoder pretrained; its model is trained in place.
+        dec: a DEC or IDEC, compiled, its autoencoder pretrained; its model is trained in place, and its `result` set to
+            a ClusteringResult.
         x: samples of shape `(n, d)`, as `batches.rows` takes them.
         y: true labels of shape `(n,)`, or None; they score the log's rows and change nothing else.
         maxiter: most batches to train, at least 1.
@@ -365,9 +366,6 @@ def cluster(dec, x, y, *, maxiter, batch_size, tol, update_interval, save_dir, s
         start: where the centres come from, "kmeans" (`kmeans_start`) or "gmm" (`gmm_start`).
         callbacks: more Keras callbacks; an epoch is an interval, and its logs have the row's scores and delta_label.
         resume: whether to go on with the same clustering from the checkpoint in `save_dir`, if one was cut off there.
-
-    Returns:
-        ClusteringResult.
 
     Raises:
         FloatingPointError: if the training diverges; the last good intermediate model stays in `save_dir`.
@@ -403,5 +401,5 @@ def cluster(dec, x, y, *, maxiter, batch_size, tol, update_interval, save_dir, s
     result.seconds = checkpoint.seconds
     if save_dir:
         save_model(dec.model, save_dir / f"{dec.name}_model_final.h5", dec.attributes)
-    checkpoint.delete()
-    return result
+    dec.result = result
+    checkpoint.end()

@@ -6,11 +6,12 @@ all.
 
 import csv
 import errno
+import io
 import os
 import signal
 import sys
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import filelock
@@ -31,14 +32,36 @@ def errors_told(program, when_stopped="Stopped."):
         when_stopped: what is said when it is stopped, such as how to go on.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    except (InputError, FloatingPointError, OSError) as error:
-        print(f"{program}: error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print(f"\n{when_stopped}", file=sys.stderr)
-        sys.exit(130)
+    with _lasting(sys.stdout) as out, _lasting(sys.stderr) as err, redirect_stdout(out), redirect_stderr(err):
+        try:
+            yield
+        except (InputError, FloatingPointError, OSError) as error:
+            print(f"{program}: error: {error}", file=sys.stderr)
+            sys.exit(2)
+        except KeyboardInterrupt:
+            print(f"\n{when_stopped}", file=sys.stderr)
+            sys.exit(130)
+
+
+@contextmanager
+def _lasting(stream):
+    """Standard output or error, whose reader may go before us, as `tee` does at Ctrl-C: the rest is then dropped."""
+    if stream is None or stream not in (sys.__stdout__, sys.__stderr__):
+        yield stream
+        return
+    stream.flush()
+    buffer = io.BufferedWriter(_Lasting(stream.fileno(), "w", closefd=False))
+    by_line = stream.line_buffering or stream.write_through
+    with io.TextIOWrapper(buffer, stream.encoding, stream.errors, line_buffering=by_line) as lasting:
+        yield lasting
+
+
+class _Lasting(io.FileIO):
+    def write(self, data):
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            return len(data)
 
 
 def check_whole(name, value, at_least, at_most=None):

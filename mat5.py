@@ -28,6 +28,8 @@ def check(path, data):
         ValueError, zlib.error; InputError where a few bytes unpack to very many.
     """
     order, at = ORDERS.get(data[126:128]), 128
+    if order is None and 0 not in data[:4]:  # nor of format 4: SciPy would take it for one of 5
+        raise ValueError("its header has no order of bytes")
     while order and at + 8 <= len(data):
         kind, size = struct.unpack_from(f"{order}II", data, at)
         element = memoryview(data)[at + 8 : at + 8 + size]

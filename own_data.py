@@ -233,7 +233,10 @@ def _mat_file(path, how):
     else:
         data = path.read_bytes()
         mat5.check(path, data)
-        kinds = {name: kind for name, _, kind in scipy.io.whosmat(io.BytesIO(data))}
+        held = scipy.io.whosmat(io.BytesIO(data))
+        kinds = {name: kind for name, _, kind in held}
+        if len(kinds) < len(held):
+            raise ValueError("two arrays have the same name")
         x, y = _pick(path, kinds, how)
         picked = [x] if y is None else [x, y]
         for name in picked:

@@ -47,6 +47,7 @@ DAMAGED = (
 )
 MANY_NUMBERS, MUCH_SMALLER = 2**26, 100
 MAX_FEATURES = 2**20
+PIECE = 10_000  # texts
 GUARD = Path(__file__).with_name("h5_guard.py")
 GUARDED = threading.Lock()  # one question to it at a time: threads would take each other's answers
 
@@ -206,7 +207,16 @@ def plain_array(path, item):
             f"{item.name} in {path} is packed by HDF5's filter {numbers}: save it uncompressed or by gzip."
         )
     check_expansion(path, *extent(item))
-    return text_array(path, item.asstr()[...]) if h5py.check_string_dtype(item.dtype) else item[...]
+    return _texts(path, item) if h5py.check_string_dtype(item.dtype) else item[...]
+
+
+def _texts(path, item):
+    """An HDF5 dataset of text, checked on the way: a long one may stand in very many places."""
+    texts = np.empty(item.shape, dtype=object)
+    for where in [slice(i, i + PIECE) for i in range(0, len(item), PIECE)] if item.ndim else [()]:
+        texts[where] = item.asstr()[where]
+        _check_texts(path, texts[where], item.size)
+    return text_array(path, texts)
 
 
 def extent(item):
@@ -222,10 +232,15 @@ def text_array(path, texts):
         InputError: if that would be too much.
     """
     texts = np.asarray(texts, dtype=object)
-    longest = max(map(len, texts.ravel()), default=0)
-    if texts.size * longest > MANY_NUMBERS:
-        raise InputError(f"{path} has a text of {longest} characters where {texts.size} are to be labels: shorten it.")
+    _check_texts(path, texts, texts.size)
     return texts.astype(str)
+
+
+def _check_texts(path, texts, number):
+    """Raises InputError if `number` texts, some of which are here, would be too much as an array of str."""
+    longest = max(map(len, np.ravel(texts)), default=0)
+    if number * longest > MANY_NUMBERS:
+        raise InputError(f"{path} has a text of {longest} characters where {number} are to be labels: shorten it.")
 
 
 def as_dataset(item):

@@ -317,6 +317,19 @@ def unallocated_texts_h5():
     return file.getvalue()
 
 
+def repeated_text_h5():
+    """2 million labels, packed in some kB, all of which stand for one text of 4,000 characters."""
+    n, file = 2_000_000, io.BytesIO()
+    with h5py.File(file, "w") as held:
+        held["x"] = np.zeros((4, 3))
+        one = held.create_dataset("one", data=["a" * 4000], dtype=h5py.string_dtype())
+        held.flush()
+        where = file.getvalue()[one.id.get_offset() :][:16]
+        y = held.create_dataset("y", (n,), h5py.string_dtype(), chunks=(n,), compression="gzip")
+        y.id.write_direct_chunk((0,), zlib.compress(where * n))
+    return file.getvalue()
+
+
 def packed_h5():
     file = io.BytesIO()
     with h5py.File(file, "w") as held:
@@ -401,7 +414,7 @@ def unstored_layer(layer, shapes, **config):
 
 
 IDX_BOMBS = [lambda: struct.pack(">HBB3I", 0, 8, 3, 2**31, 28, 28) + bytes(99)]
-H5_BOMBS = [unallocated_h5, packed_h5, virtual_h5, linked_h5]
+H5_BOMBS = [unallocated_h5, repeated_text_h5, packed_h5, virtual_h5, linked_h5]
 WEIGHT_BOMBS = [
     *(unstored_layer("encoder_0", [(6, units), (units,)], units=units) for units in (10**5, 10**8, 2**31)),
     unstored_layer("clustering", [(120_000_000, 2)]),

@@ -165,7 +165,7 @@ def test_ctrl_c_saves_the_epoch_that_is_under_way(phase, number, blobs, tmp_path
         interrupted(blobs, tmp_path / "whole")
         with pytest.raises(KeyboardInterrupt):
             interrupted(blobs, tmp_path / "cut", **{phase: [CtrlC(1, number)]})
-        assert "Stopping when this epoch is done and saved" in capfd.readouterr().err
+        assert "Stopping when this epoch" in capfd.readouterr().err
         assert signal.getsignal(number) is signal.default_int_handler
         interrupted(blobs, tmp_path / "cut", resume=True)
     finally:
@@ -180,9 +180,60 @@ def test_a_second_ctrl_c_stops_at_once(blobs, tmp_path):
     assert not (tmp_path / "dec_checkpoint.npz").exists()
 
 
-def test_ctrl_c_in_the_last_interval_does_not_lose_its_end(blobs, tmp_path):
-    interrupted(blobs, tmp_path, clustering=[CtrlC(3)])
+def test_ctrl_c_in_the_last_interval_stops_when_all_is_there(blobs, tmp_path):
+    dec = DEC(DIMS, 3, seed=3)
+    with pytest.raises(KeyboardInterrupt):
+        dec.fit(blobs[0], maxiter=16, update_interval=8, tol=0, save_dir=tmp_path, callbacks=[CtrlC(1)])
+    assert dec.result.n_iter == 16
+    assert {path.name for path in tmp_path.glob("dec_*")} == {"dec_log.csv"}
     assert (tmp_path / "DEC_model_final.h5").exists()
+
+
+def test_ctrl_c_in_a_pretrainings_last_epoch_stops_behind_it(blobs, tmp_path, capsys):
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = True
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(blobs, tmp_path, pretraining=[CtrlC(0), Stop()])
+    assert not (tmp_path / "dec_log.csv").exists()
+    interrupted(blobs, tmp_path, resume=True)
+    assert "Pretrained already" in capsys.readouterr().out
+
+
+def test_ctrl_c_in_a_commands_last_interval_lets_it_finish(tmp_path, monkeypatch):
+    monkeypatch.setattr("cli.logs", lambda args, phase: [CtrlC(1)] if phase == "DEC" else [])
+    arguments = [
+        "--dataset",
+        "digits",
+        "--pretrain_epochs",
+        "1",
+        "--maxiter",
+        "4",
+        "--update_interval",
+        "2",
+        "--tol",
+        "0",
+    ]
+    cli.main(DEC, [*arguments, "--save_dir", str(tmp_path)])
+    assert "finished" in json.loads((tmp_path / "run.json").read_text())
+    assert (tmp_path / "labels.csv").exists()
+
+
+def test_a_callbacks_own_handler_stays(blobs, tmp_path):
+    class Own(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            signal.signal(signal.SIGINT, mine)
+
+    def mine(*_):
+        pass
+
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        interrupted(blobs, tmp_path, clustering=[Own()])
+        assert signal.getsignal(signal.SIGINT) is mine
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_without_a_folder_ctrl_c_stops_at_once(blobs):

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_info
 import clustering
 import metrics
 from batches import BatchTrainer
-from clustering import ClusteringLayer, gmm_start, kmeans_start, soft_assign, target_distribution
+from clustering import ClusteringLayer, check_assigned, gmm_start, kmeans_start, soft_assign, target_distribution
 from DEC import DEC
 from files import InputError
 from tests.conftest import DIMS, read_log
@@ -150,6 +150,16 @@ def test_starts_use_one_thread():
 def test_fewer_different_codes_than_clusters_are_told_once(capsys):
     kmeans_start(np.repeat(np.eye(3, dtype="float32"), 10, axis=0), 5, seed=0)
     assert "only 3 different codes for 5 clusters" in capsys.readouterr().out
+    kmeans_start(np.repeat(np.eye(3, dtype="float32"), 10, axis=0), 3, seed=0)
+    assert capsys.readouterr().out == ""
+
+
+def test_the_first_sample_without_a_cluster_is_told():
+    q = np.full((8, 2), 0.5)
+    check_assigned(q)
+    q[[2, 5]] = np.nan
+    with pytest.raises(InputError, match="2 of 8 samples, the first in row 2,"):
+        check_assigned(q)
 
 
 def test_past_a_number_of_codes_the_starts_take_less_and_say_so(capsys, monkeypatch):
@@ -255,6 +265,7 @@ def test_log_has_a_row_for_every_interval_and_the_end(dec, blobs, tmp_path, caps
     assert float(rows[-1]["acc"]) == pytest.approx(metrics.acc(y, labels), abs=1e-5)
     assert rows[0]["loss"] == ""
     assert float(rows[1]["loss"]) > 0
+    assert all(float(text) == round(float(text), 5) for row in rows for text in row.values() if text)
     assert rows[-1]["nmi"] == str(round(metrics.nmi(y, labels), 5))
     assert f"Iter 23: acc = {float(rows[-1]['acc']):.5f}, nmi = " in capsys.readouterr().out
     assert (dec.result.n_iter, dec.result.stop_reason) == (23, "maxiter")

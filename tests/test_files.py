@@ -1,6 +1,8 @@
 import contextlib
 import os
 import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -19,6 +21,7 @@ from files import (
     writable_folder,
     write_csv,
 )
+from tests.conftest import ROOT
 from weights import read_attributes, save_model
 
 
@@ -39,6 +42,29 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
         interrupted()
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["log.csv"]
+
+
+@pytest.mark.parametrize("unbuffered", [(), ("-u",)])
+def test_a_script_outlives_the_reader_of_its_output(unbuffered):
+    """As `tee` and `head` go before it."""
+    script = """
+import files, sys
+with files.errors_told("x.py"):
+    for _ in range(20_000):
+        print("a line")
+    print("the end", file=sys.stderr)
+"""
+    command = [sys.executable, *unbuffered, "-c", script]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.close()
+    assert process.stderr.read() == "the end\n"
+    assert process.wait() == 0
+
+
+def test_a_scripts_output_is_whole():
+    script = "import files\nwith files.errors_told('x.py'):\n    print('\u00e9', end='')\nprint('!')"
+    done = subprocess.run([sys.executable, "-X", "utf8", "-c", script], cwd=ROOT, capture_output=True)
+    assert done.stdout.decode() == "\u00e9!\n"
 
 
 def test_a_full_disk_is_told_and_the_old_file_stays(tmp_path):

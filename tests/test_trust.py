@@ -3,11 +3,15 @@
 Each payload makes a file `made`, and is shown to do so where it is let.
 """
 
+import base64
+import lzma
 import os
 import pickle
 import re
 import shutil
 import struct
+import subprocess
+import sys
 import threading
 
 import h5py
@@ -25,6 +29,7 @@ from DEC import DEC
 from estimators import DECClustering
 from files import InputError
 from IDEC import IDEC
+from tests.conftest import ROOT
 from tests.test_datasets import Payload, pickled_npy, pickled_npz, unpickle
 from untrusted import open_h5
 from weights import save_model
@@ -215,6 +220,77 @@ def test_an_array_of_negative_dimensions_is_refused(tmp_path):
     (tmp_path / "x.mat").write_bytes(data)
     with pytest.raises(InputError, match="negative dimensions"):
         load_data(str(tmp_path / "x.mat"))
+
+
+def test_a_mat_file_of_no_order_of_bytes_is_refused(tmp_path):
+    """SciPy takes it for big-endian."""
+    scipy.io.savemat(tmp_path / "x.mat", {"x": np.ones((3, 4))})
+    data = bytearray((tmp_path / "x.mat").read_bytes())
+    data[126:128] = b"XX"
+    (tmp_path / "x.mat").write_bytes(data)
+    with pytest.raises(InputError, match="no order of bytes"):
+        load_data(str(tmp_path / "x.mat"))
+
+
+def test_two_arrays_of_one_name_are_refused(tmp_path):
+    """SciPy lists the last and reads the first, which may be of a kind that is not checked since it is never read."""
+    for name, array in (("a", np.array([[{}], [1]], object)), ("b", np.ones((3, 4)))):
+        scipy.io.savemat(tmp_path / f"{name}.mat", {"x": array})
+    a, b = ((tmp_path / f"{name}.mat").read_bytes() for name in "ab")
+    (tmp_path / "x.mat").write_bytes(a + b[128:])
+    assert scipy.io.whosmat(tmp_path / "x.mat")[-1] == ("x", (3, 4), "double")
+    with pytest.raises(InputError, match="two arrays have the same name"):
+        load_data(str(tmp_path / "x.mat"))
+
+
+# An HDF5 file of an x and a group whose list of links is packed by the filter scale-offset, which HDF5 1.14 dies of.
+PACKED_LINKS = """
+/Td6WFoAAATm1rRGAgAhARwAAAAQz1jM4ArcAZ9dAESSBIRvent3SsbY+flIxMzCMUjdwFgGamqKStsvC5Pal9gbaIkEtz988Non
+vy2CK1Z5G4DokfdzJ1C3mQzQmL/1r/OIudTYYEOwapUxC+2WMbixNX1BF0JhjeNTDam1Gz6CefyhsrtYYZtV/wAvMFHVM0Bs4/C8
+QllvPWJ8HiIeOd+ElpEtwetfdnb1eyUL45W4a3O0vm3fDcfaOEXOSxp8qAC2s7+vwyKB41LNxw0oWyyh81fKW/3cbhbz87WXiq2Y
+b5s+xEGcIdHablJbCVvR9LoePBvx+pRM5ds2qbme2aq6fbdBQ4uRdO2sn7sqSUCS89rCSEhfPnCd3vpSUJZL6DE65FiMHKEh9lFa
++dkGRRaP2W5Md+H4Yra3KAmojalI0nDCo5gZswlAHHgtoQAU9u7Ism+L1KKpZqtkiSMKr47hw0zYXojDeAjGtFctujT8UQhBZdjD
+HFkFCSfUCppttbMCmJps1wAprWdJwgBtxoRnNNkk0dP6hjGqDH9gyiuaWNFwiQa1OsWlWy/bqbPR2Om9ns7mWspjJK3a7AAAAMdm
+zmWwtD2IAAG7A90VAABkTSs6scRn+wIAAAAABFla
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no other process goes through files")
+def test_an_hdf5_file_whose_links_cannot_be_listed_is_refused(tmp_path):
+    (tmp_path / "x.h5").write_bytes(lzma.decompress(base64.b64decode(PACKED_LINKS)))
+    with pytest.raises(InputError, match="does not get through it"):
+        load_data(str(tmp_path / "x.h5"))
+
+
+def test_what_cannot_be_read_of_an_hdf5_file_does_not_end_the_other_processs_way_through_it(tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        of_time = h5py.h5a.create(file.id, b"when", h5py.h5t.UNIX_D32LE, h5py.h5s.create(h5py.h5s.SCALAR))
+        damaged = file.create_dataset("a", data=np.arange(1000), compression="gzip")
+        at = damaged.id.get_chunk_info(0).byte_offset
+        file["b"] = np.ones(3)
+        del of_time
+    data = bytearray((tmp_path / "x.h5").read_bytes())
+    data[at : at + 20] = b"\xff" * 20
+    (tmp_path / "x.h5").write_bytes(data)
+    with h5py.File(tmp_path / "x.h5") as file:
+        for read in (lambda: file.attrs["when"], lambda: file["a"][...]):
+            with pytest.raises((OSError, TypeError)):
+                read()
+    telling = """
+import sys, h5py, h5_guard
+read = h5py.Dataset.__getitem__
+def told(item, index):
+    print(item.name, len(read(item, index)), flush=True)
+h5py.Dataset.__getitem__ = told
+h5_guard.go_through(sys.argv[1])
+"""
+    command = [sys.executable, "-c", telling, str(tmp_path / "x.h5")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "/b 3\n")
+
+
+def test_hdf5_loads_no_plugins():
+    assert h5py.h5pl.size() == 0
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
