@@ -14,7 +14,7 @@ from DEC import DEC
 from files import InputError
 from IDEC import IDEC
 from settings import MAX_SEED, UNIFORM_FAN_IN
-from tests.conftest import read_log
+from tests.conftest import DIMS, read_log
 
 
 def test_layers_have_the_seeds_names_sizes_and_activations():
@@ -238,3 +238,17 @@ def test_cosine_schedule_is_used(dec, blobs, tmp_path):
     dec.pretrain(blobs[0], optimizer="adam", epochs=5, batch_size=20, save_dir=tmp_path, schedule="cosine")
     assert float(dec.autoencoder.optimizer.learning_rate) == pytest.approx(0, abs=1e-8)
     assert float(dec.autoencoder.optimizer._learning_rate(13)) == pytest.approx(5e-4)  # half, in the middle of 25
+
+
+def test_the_trainer_is_told_how_many_batches_there_will_be(blobs, monkeypatch):
+    """By which it decides whether compiling is worth it."""
+    told = []
+
+    class Recorded(BatchTrainer):
+        def __init__(self, model, prepare, n_batches):
+            told.append(n_batches)
+            super().__init__(model, prepare, n_batches)
+
+    monkeypatch.setattr("autoencoder.BatchTrainer", Recorded)
+    DEC(DIMS, 3).pretrain(blobs[0], epochs=3, batch_size=50, save_dir=None)
+    assert told == [3 * -(-len(blobs[0]) // 50)]
