@@ -147,6 +147,16 @@ class CtrlC(keras.callbacks.Callback):
                 signal.raise_signal(self.number)
 
 
+@pytest.fixture
+def usual_signals():
+    """As a shell has them in the foreground; who runs the tests in the background may have them ignored."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
 def interrupted(data, folder, pretraining=(), clustering=(), resume=False):
     """DEC with both phases on x, 4 batches an epoch or interval."""
     x, y = data
@@ -159,28 +169,24 @@ def interrupted(data, folder, pretraining=(), clustering=(), resume=False):
 
 @pytest.mark.parametrize("phase", ["pretraining", "clustering"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_saves_the_epoch_that_is_under_way(phase, number, blobs, tmp_path, capfd):
-    before = signal.signal(number, signal.default_int_handler)
-    try:
-        interrupted(blobs, tmp_path / "whole")
-        with pytest.raises(KeyboardInterrupt):
-            interrupted(blobs, tmp_path / "cut", **{phase: [CtrlC(1, number)]})
-        assert "Stopping when this epoch" in capfd.readouterr().err
-        assert signal.getsignal(number) is signal.default_int_handler
-        interrupted(blobs, tmp_path / "cut", resume=True)
-    finally:
-        signal.signal(number, before)
+def test_ctrl_c_saves_the_epoch_that_is_under_way(phase, number, blobs, tmp_path, capfd, usual_signals):
+    interrupted(blobs, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(blobs, tmp_path / "cut", **{phase: [CtrlC(1, number)]})
+    assert "Stopping when this epoch" in capfd.readouterr().err
+    assert signal.getsignal(number) is signal.default_int_handler
+    interrupted(blobs, tmp_path / "cut", resume=True)
     assert "Going on behind epoch 2" in capfd.readouterr().out
     assert_same_end(tmp_path / "whole", tmp_path / "cut")
 
 
-def test_a_second_ctrl_c_stops_at_once(blobs, tmp_path):
+def test_a_second_ctrl_c_stops_at_once(blobs, tmp_path, usual_signals):
     with pytest.raises(KeyboardInterrupt):
         interrupted(blobs, tmp_path, clustering=[CtrlC(1, times=2)])
     assert not (tmp_path / "dec_checkpoint.npz").exists()
 
 
-def test_ctrl_c_in_the_last_interval_stops_when_all_is_there(blobs, tmp_path):
+def test_ctrl_c_in_the_last_interval_stops_when_all_is_there(blobs, tmp_path, usual_signals):
     dec = DEC(DIMS, 3, seed=3)
     with pytest.raises(KeyboardInterrupt):
         dec.fit(blobs[0], maxiter=16, update_interval=8, tol=0, save_dir=tmp_path, callbacks=[CtrlC(1)])
@@ -189,7 +195,7 @@ def test_ctrl_c_in_the_last_interval_stops_when_all_is_there(blobs, tmp_path):
     assert (tmp_path / "DEC_model_final.h5").exists()
 
 
-def test_ctrl_c_in_a_pretrainings_last_epoch_stops_behind_it(blobs, tmp_path, capsys):
+def test_ctrl_c_in_a_pretrainings_last_epoch_stops_behind_it(blobs, tmp_path, capsys, usual_signals):
     class Stop(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             self.model.stop_training = True
@@ -201,7 +207,7 @@ def test_ctrl_c_in_a_pretrainings_last_epoch_stops_behind_it(blobs, tmp_path, ca
     assert "Pretrained already" in capsys.readouterr().out
 
 
-def test_ctrl_c_in_a_commands_last_interval_lets_it_finish(tmp_path, monkeypatch):
+def test_ctrl_c_in_a_commands_last_interval_lets_it_finish(tmp_path, monkeypatch, usual_signals):
     monkeypatch.setattr("cli.logs", lambda args, phase: [CtrlC(1)] if phase == "DEC" else [])
     arguments = [
         "--dataset",
@@ -220,7 +226,7 @@ def test_ctrl_c_in_a_commands_last_interval_lets_it_finish(tmp_path, monkeypatch
     assert (tmp_path / "labels.csv").exists()
 
 
-def test_a_callbacks_own_handler_stays(blobs, tmp_path):
+def test_a_callbacks_own_handler_stays(blobs, tmp_path, usual_signals):
     class Own(keras.callbacks.Callback):
         def on_train_begin(self, logs=None):
             signal.signal(signal.SIGINT, mine)
@@ -228,15 +234,11 @@ def test_a_callbacks_own_handler_stays(blobs, tmp_path):
     def mine(*_):
         pass
 
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        interrupted(blobs, tmp_path, clustering=[Own()])
-        assert signal.getsignal(signal.SIGINT) is mine
-    finally:
-        signal.signal(signal.SIGINT, before)
+    interrupted(blobs, tmp_path, clustering=[Own()])
+    assert signal.getsignal(signal.SIGINT) is mine
 
 
-def test_without_a_folder_ctrl_c_stops_at_once(blobs):
+def test_without_a_folder_ctrl_c_stops_at_once(blobs, usual_signals):
     class Never(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             pytest.fail("It went on.")
@@ -245,13 +247,10 @@ def test_without_a_folder_ctrl_c_stops_at_once(blobs):
         interrupted(blobs, None, pretraining=[CtrlC(0), Never()])
 
 
-def test_training_leaves_signals_alone_that_do_something_else(blobs, tmp_path):
+def test_training_leaves_signals_alone_that_do_something_else(blobs, tmp_path, usual_signals):
     asked = []
-    before = signal.signal(signal.SIGINT, lambda *_: asked.append("mine"))
-    try:
-        interrupted(blobs, tmp_path, clustering=[CtrlC(1)])
-    finally:
-        signal.signal(signal.SIGINT, before)
+    signal.signal(signal.SIGINT, lambda *_: asked.append("mine"))
+    interrupted(blobs, tmp_path, clustering=[CtrlC(1)])
     assert asked == ["mine"]
 
 
