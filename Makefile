@@ -22,7 +22,7 @@ mutants: .venv/ready  ## hours: changes clustering.py, metrics.py and autoencode
 	  cr-filter-operators mutants.sqlite tests/mutation.toml && cosmic-ray exec tests/mutation.toml mutants.sqlite
 	$(BIN)/cr-report mutants.sqlite | tail
 
-fuzz: .venv/ready  ## half an hour: the table of tests/README.md
+fuzz: .venv/ready  ## ten minutes: the table of tests/README.md
 	$(BIN)/python -m tests.fuzz --mutations 2000
 
 audit:  ## known vulnerabilities of what requirements.lock installs; needs uv and osv.dev
