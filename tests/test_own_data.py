@@ -214,7 +214,7 @@ BAD_FILES = {  # what: (file, writes it, how it is read, what the message says)
         {},
         "y holds what is no text in Unicode",
     ),
-    "three axes, sparse": ("x.npz", save_cube, {}, "must be (samples, features)"),
+    "three axes, sparse": ("x.npz", save_cube, {}, "shape"),  # SciPy 1.15 does not read what it saved
     "compound": ("x.h5", hdf5({"x": np.zeros(3, [("a", "f4")])}), {}, "must hold numbers"),
 }
 
