@@ -15,12 +15,13 @@ import tensorflow as tf
 
 import board
 import metrics
-import own_data
 import prediction
 from batches import checksum, predictions
 from checkpoint import as_json
 from clustering import STARTS
 from datasets import ALIASES, DATASETS, load
+from dec_keras.data import reading
+from dec_keras.data.reading import Reading, check_size
 from files import (
     InputError,
     check_number,
@@ -32,7 +33,7 @@ from files import (
     writable_folder,
     write_text,
 )
-from own_data import READERS, Reading, check_size
+from own_data import READERS
 from provenance import environment
 from scaling import SCALES, check_scale, fit, from_attributes
 from settings import (
@@ -272,7 +273,7 @@ def protocol_settings(method, args):
 
 
 def prepare(args, settings):
-    """Loads the data: x, scaled, y, the Scaler, `own_data.About` them, and the number of clusters."""
+    """Loads the data: x, scaled, y, the Scaler, `reading.About` them, and the number of clusters."""
     how = ("label_column", "image_size", "color", "labels_from_folders")
     x, y, about = load(args.dataset, Reading(**{name: getattr(args, name) for name in how}))
     n_clusters = number_of_clusters(args.n_clusters, x, y)
@@ -290,7 +291,7 @@ def build(method, args, settings, x, y, scaler, about, n_clusters):
     dec.attributes = {"dataset": ALIASES.get(args.dataset, args.dataset), "protocol": args.protocol}
     dec.attributes |= scaler.attributes()
     if dec.attributes["dataset"] not in DATASETS:
-        dec.attributes |= own_data.attributes(about.reading)
+        dec.attributes |= reading.attributes(about.reading)
     if args.ae_weights:
         load_weights(dec.autoencoder, args.ae_weights)
     return dec

@@ -27,8 +27,10 @@ from sklearn.preprocessing import MinMaxScaler, normalize
 from tqdm import tqdm
 
 from batches import PREDICT_BATCH, ScaledRows, pieces
+from dec_keras.data.arrays import npz
+from dec_keras.data.reading import About
 from files import InputError, whole_file
-from own_data import READERS, About, is_own, npz, read
+from own_data import READERS, is_own, read
 from untrusted import arrays, check_features, in_brief, open_h5, plain_array, told
 
 DATA = Path(__file__).resolve().parent / "data"
@@ -48,7 +50,7 @@ def load_data(name, how=None):
     Args:
         name: mnist, fmnist, usps, pendigits, reuters10k (or reuters, reutersidf10k: Guo's subset), reuters10k-xie,
             rcv1-10k, stl or digits; or the path of a file in a format of `own_data.READERS` or of a folder of images.
-        how: an `own_data.Reading` of a file; None: the defaults.
+        how: an `reading.Reading` of a file; None: the defaults.
 
     Returns:
         x, y: samples, float32 array of shape `(n, d)`, training samples before test samples, scaled as DEC-keras
@@ -69,7 +71,7 @@ def is_here(name):
 
 
 def load(name, how=None):
-    """`load_data`, and the `own_data.About` that goes along with x and y."""
+    """`load_data`, and the `reading.About` that goes along with x and y."""
     dataset, about = DATASETS.get(ALIASES.get(name, name)), About()
     if dataset is not None:
         x, y = dataset.load()

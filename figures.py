@@ -29,10 +29,10 @@ from threadpoolctl import threadpool_limits
 
 import batches
 import metrics
-import own_data
 import report
 import scaling
 from datasets import load
+from dec_keras.data import reading
 from files import InputError, errors_told, whole_file, writable_folder
 from prediction import check_fits, load_model, load_network
 from untrusted import read_json, read_log
@@ -785,7 +785,7 @@ def main(arguments=None):
 
 
 def training_data(model_file, dataset=None):
-    """The samples that a model was trained on, scaled as they were, their labels or None, and `own_data.About` them.
+    """The samples that a model was trained on, scaled as they were, their labels or None, and `reading.About` them.
 
     Args:
         model_file: a `.h5` file that DEC.py or IDEC.py saved.
@@ -799,7 +799,7 @@ def training_data(model_file, dataset=None):
     if dataset is None:
         raise InputError(f"{model_file} does not say what data it was trained on: say it with --dataset.")
     try:
-        x, y, about = load(dataset, own_data.from_attributes(attributes))
+        x, y, about = load(dataset, reading.from_attributes(attributes))
     except InputError as error:
         raise InputError(f"{error} If the data are elsewhere now, say where with --dataset.") from error
     scaler = scaling.from_attributes(attributes, model_file) or scaling.Scaler()
@@ -807,7 +807,7 @@ def training_data(model_file, dataset=None):
 
 
 def shown(about):
-    """What `own_data.About` the data tells `load_run`; the terms of an image would be its pixels."""
+    """What `reading.About` the data tells `load_run`; the terms of an image would be its pixels."""
     terms = about.features if about.image_shape is None else None
     return {"image_shape": about.image_shape, "terms": terms, "names": about.names}
 

@@ -12,13 +12,13 @@ import keras
 import numpy as np
 import pandas as pd
 
-import own_data
 import scaling
 from autoencoder import autoencoder
 from batches import predict
 from clustering import check_assigned
 from datasets import DATASETS, load
 from DEC import DEC
+from dec_keras.data import reading
 from files import InputError, whole_file, writable_folder
 from IDEC import IDEC
 from untrusted import check_expansion, extent, open_h5, told
@@ -45,7 +45,7 @@ def run(args):
     """Writes the table of clusters of new data."""
     writable_folder(args.out.parent)
     model, attributes = load_model(args.model), read_attributes(args.model)
-    x, _, about = load(args.dataset, own_data.from_attributes(attributes, n_features=model.input_shape[1]))
+    x, _, about = load(args.dataset, reading.from_attributes(attributes, n_features=model.input_shape[1]))
     check_fits(model, args.model, x)
     scaler = scaling.from_attributes(attributes, args.model)
     if scaler is None:

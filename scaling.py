@@ -133,7 +133,7 @@ def fit(x, scale, about=None):
         x: samples of shape `(n, d)`, as `batches.rows` takes them.
         scale: a number, one of `SCALES`, or a Scaler that is there already; None: what makes the mean of ||x||^2 / d
             one (DEC paper, section 4). "auto" says what it chose, and why.
-        about: `own_data.About` x, for "auto".
+        about: `reading.About` x, for "auto".
 
     Raises:
         InputError: if a sparse x would be filled.

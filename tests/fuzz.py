@@ -45,13 +45,13 @@ from PIL import Image
 import choose_k
 import datasets
 import metrics
-import own_data
 import prediction
 import scaling
 import tables
 import untrusted
 from checkpoint import Checkpoint
 from DEC import DEC
+from dec_keras.data import reading
 from files import InputError, write_csv
 from tests import test_datasets as written
 from weights import load_weights, read_attributes, save_model
@@ -99,7 +99,7 @@ def check_samples(x, y):
 
 def own(folder, file, **how):
     """Reads a file of one's own."""
-    check_samples(*datasets.load_data(str(folder / file), own_data.Reading(**how)))
+    check_samples(*datasets.load_data(str(folder / file), reading.Reading(**how)))
 
 
 def named(name, **changes):
@@ -146,7 +146,7 @@ def read_known(folder, file):
     """What a model's file says of its data."""
     attributes = read_attributes(folder / file)
     assert isinstance(attributes, dict)
-    own_data.from_attributes(attributes, n_features=6)
+    reading.from_attributes(attributes, n_features=6)
     scaler = scaling.from_attributes(attributes, folder / file)
     if scaler is not None:
         assert np.isfinite(scaler.transform(X.astype(np.float32))).all()

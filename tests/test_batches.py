@@ -141,7 +141,7 @@ def test_a_sparse_file_and_a_large_one_are_loaded_as_such(forms, tmp_path, monke
     assert y is None
     np.testing.assert_array_equal(x.toarray(), forms["array"])
     assert not isinstance(load_data(str(tmp_path / "x.npy"))[0], np.memmap)
-    monkeypatch.setattr("own_data.LARGE_FILE", 1000)
+    monkeypatch.setattr("dec_keras.data.arrays.LARGE_FILE", 1000)
     x, y = load_data(str(tmp_path / "x.npy"))
     assert isinstance(x, np.memmap)
     assert y is None
@@ -150,7 +150,7 @@ def test_a_sparse_file_and_a_large_one_are_loaded_as_such(forms, tmp_path, monke
 
 def test_a_mapped_file_of_images_is_flattened(tmp_path, monkeypatch):
     np.save(tmp_path / "x.npy", np.arange(60, dtype=np.uint8).reshape(5, 3, 4))
-    monkeypatch.setattr("own_data.LARGE_FILE", 10)
+    monkeypatch.setattr("dec_keras.data.arrays.LARGE_FILE", 10)
     x, _ = load_data(str(tmp_path / "x.npy"))
     assert x.shape == (5, 12)
     assert isinstance(x, np.memmap)

@@ -14,10 +14,10 @@ import scipy.sparse
 from PIL import Image
 from sklearn.datasets import dump_svmlight_file
 
-import own_data
 from datasets import load, load_data
+from dec_keras.data import reading, tables
+from dec_keras.data.reading import Reading
 from files import InputError
-from own_data import Reading
 
 X = np.round(np.random.default_rng(0).random((12, 5)) * 10, 3)
 X[:, 3] = 0  # a feature that a sparse file leaves out
@@ -94,8 +94,8 @@ def test_every_format_gives_the_same_samples_and_labels(file, tmp_path):
 def test_new_data_are_read_as_the_old(file, tmp_path):
     """Also without their labels, with their last feature all 0, and through the model's attributes."""
     *_, about = own(tmp_path, file)
-    attributes = own_data.attributes(about.reading)
-    again = own_data.from_attributes(attributes, n_features=5)
+    attributes = reading.attributes(about.reading)
+    again = reading.from_attributes(attributes, n_features=5)
     np.testing.assert_array_equal(*(_dense(load(str(tmp_path / file), how)[0]) for how in (about.reading, again)))
     suffix = file.partition(":")[0].rpartition(".")[2]
     new = tmp_path / f"new.{suffix}"
@@ -146,7 +146,7 @@ def test_a_table_says_the_names_of_its_features_and_rows(tmp_path, capsys):
     ],
 )
 def test_a_header_is_told_from_data(lines, named):
-    assert own_data._has_header(list(csv.reader(io.StringIO(lines)))) == named
+    assert tables._has_header(list(csv.reader(io.StringIO(lines)))) == named
 
 
 def text(content):
@@ -280,8 +280,8 @@ def test_images_are_brought_to_a_size_and_new_ones_to_the_same(folder, tmp_path_
     assert about.image_shape == (8, 3)
     new = tmp_path_factory.mktemp("new")
     Image.new("L", (50, 40), 255).save(new / "large.png")
-    reading = own_data.from_attributes(own_data.attributes(about.reading), n_features=24)
-    np.testing.assert_array_equal(load_data(str(new), reading)[0], np.full((1, 24), 255))
+    again = reading.from_attributes(reading.attributes(about.reading), n_features=24)
+    np.testing.assert_array_equal(load_data(str(new), again)[0], np.full((1, 24), 255))
 
 
 def test_labels_come_from_folders_only_when_asked(folder):
@@ -323,10 +323,10 @@ def test_bad_images_are_told(folder):
 
 @pytest.mark.parametrize(("size", "expected"), [("32", (32, 32)), ("32x48", (32, 48))])
 def test_a_size_is_a_height_or_a_height_and_a_width(size, expected):
-    assert own_data.check_size(size) == expected
+    assert reading.check_size(size) == expected
     for bad in ("0", "1x2x3", "x", "3x"):
         with pytest.raises(InputError, match="the value is"):
-            own_data.check_size(bad)
+            reading.check_size(bad)
 
 
 def test_arrays_of_images_have_their_shape(tmp_path):

@@ -7,8 +7,8 @@ import scipy.sparse
 
 import scaling
 from batches import ScaledRows, rows
+from dec_keras.data.reading import About
 from files import InputError
-from own_data import About
 from scaling import Scaler, fit
 from weights import read_attributes, save_model
 

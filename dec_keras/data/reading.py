@@ -1,0 +1,101 @@
+"""How user files are read, and what goes along with x and y."""
+
+from dataclasses import asdict, dataclass, field, replace
+
+import numpy as np
+
+from files import InputError, check_whole
+
+SHOWN = 10  # columns or rows named in an error
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a file is read. What reading it finds out takes the place of the defaults, so that new data are read alike.
+
+    Attributes:
+        label_column: of a table: the labels' column, its name or its number from 0, negative from the end; of a file
+            of arrays: the name of the labels' array. None: a table has none, and arrays are named as in `PAIRS`.
+        image_size: (height, width) that images are brought to; None: they must all have one size.
+        color: images in red, green and blue, not in grey.
+        labels_from_folders: an image's label is the name of the subfolder that it is in.
+        zero_based: whether a svmlight file numbers its features from 0; None: it does if it has a feature 0.
+        n_features: of the data that new data are to be like, which may lack labels; None: these are no new data.
+        features: names of those data's features, in order, or None.
+    """
+
+    label_column: str | None = None
+    image_size: tuple | None = None
+    color: bool = False
+    labels_from_folders: bool = False
+    zero_based: bool | None = None
+    n_features: int | None = None
+    features: list | None = None
+
+
+@dataclass(frozen=True)
+class About:
+    """What goes along with x and y.
+
+    Attributes:
+        names: of the samples, such as their files'; None: they are numbered from 0.
+        features: names of the features, a list of str, or None.
+        image_shape: (height, width) or (height, width, 3) of a sample that is an image, or None.
+        eight_bit: the samples were stored as bytes.
+        reading: the Reading for new data of this kind.
+    """
+
+    names: list | None = None
+    features: list | None = None
+    image_shape: tuple | None = None
+    eight_bit: bool = False
+    reading: Reading = field(default_factory=Reading)
+
+
+def check_size(text):
+    """(height, width) of text such as "32" or "32x48".
+
+    Raises:
+        InputError: if it is no such text.
+    """
+    sides = str(text).lower().split("x")
+    if len(sides) > 2:
+        raise InputError(f"the value is {text}: it must be HEIGHT or HEIGHTxWIDTH, such as 32x48.")
+    sides = [check_whole("the value", side, at_least=1) for side in sides]
+    return sides[0], sides[-1]
+
+
+def attributes(reading):
+    """What `from_attributes` makes a Reading of again."""
+    given = {name: value for name, value in asdict(reading).items() if value is not None and name != "n_features"}
+    features = given.pop("features", None)
+    given |= {"image_size": list(reading.image_size)} if reading.image_size else {}  # JSON has no tuples
+    return {"reading": given} | ({} if features is None else {"features": np.array(features)})
+
+
+def from_attributes(attributes, n_features=None):
+    """The Reading that a file's attributes tell of, for data that are to be like those; the default without any.
+
+    Raises:
+        InputError: if they tell of one that cannot be.
+    """
+    features = attributes.get("features")
+    features = None if features is None else np.asarray(features).astype(str).ravel().tolist()
+    known = attributes.get("reading", {})
+    try:
+        reading = Reading(**known | {"features": features, "n_features": n_features})
+        if reading.image_size is not None:
+            height, width = (check_whole("a side of images", side, at_least=1) for side in reading.image_size)
+            reading = replace(reading, image_size=(height, width))
+        return replace(reading, label_column=None if reading.label_column is None else str(reading.label_column))
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"The model's file says that its data were read by {known}, which is damaged ({error})."
+        ) from error
+
+
+def listed(items):
+    items = [str(item) for item in items]
+    if len(items) > SHOWN:
+        items = [*items[:SHOWN], f"{len(items) - SHOWN} more"]
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
