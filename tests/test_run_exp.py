@@ -20,6 +20,7 @@ from types import SimpleNamespace
 
 import distributed
 import numpy as np
+import psutil
 import pytest
 from sklearn.datasets import make_blobs
 
@@ -302,10 +303,9 @@ def times_begun(log):
 
 
 def children(process):
-    """The trials that `process`, in any of its threads, has started: {process id: command line}."""
-    lists = Path(f"/proc/{process.pid}/task").glob("*/children")
-    pids = [int(pid) for path in lists for pid in path.read_text().split()]
-    commands = {pid: Path(f"/proc/{pid}/cmdline").read_text() for pid in pids}
+    """The trials that `process` has started: {process id: command line}."""
+    found = [one for one in psutil.process_iter(["ppid", "cmdline"]) if one.info["ppid"] == process.pid]
+    commands = {one.pid: " ".join(one.info["cmdline"] or ()) for one in found}  # None of one that has just ended
     return {pid: command for pid, command in commands.items() if "trial.py" in command}
 
 
