@@ -11,6 +11,8 @@ import numpy
 import sklearn
 import tensorflow
 
+from dec_keras import __version__
+
 PACKAGES = {"tensorflow": tensorflow, "keras": keras, "numpy": numpy, "scikit-learn": sklearn}
 THREADS = (
     "TF_NUM_INTRAOP_THREADS",
@@ -25,9 +27,15 @@ def versions():
 
 
 def environment():
-    """Versions, threads, machine and commit, a dict of what JSON holds."""
+    """This project's version and commit, the packages' versions, threads and machine: a dict of what JSON holds."""
     threads = {"cores": joblib.cpu_count()} | {name: os.environ[name] for name in THREADS if name in os.environ}
-    return {"versions": versions(), "threads": threads, "machine": platform.platform(), "git_commit": git_commit()}
+    return {
+        "version": __version__,
+        "versions": versions(),
+        "threads": threads,
+        "machine": platform.platform(),
+        "git_commit": git_commit(),
+    }
 
 
 def git_commit():

@@ -1,4 +1,4 @@
-"""The install: a complete lock file, and the command that installs it."""
+"""The install: a complete lock file, the command that installs it, and one version."""
 
 import hashlib
 import importlib.metadata
@@ -12,6 +12,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import dec_keras
+from provenance import environment
 from tests.conftest import ROOT
 
 LOCK = (ROOT / "requirements.lock").read_text()
@@ -148,3 +150,10 @@ def test_an_incomplete_lock_stops_the_install(index):
 def test_readme_installs_as_the_makefile_does():
     (command,) = re.findall(r"pip install .*-r requirements\.lock", (ROOT / "Makefile").read_text())
     assert command.replace("--quiet ", "") + " && pip check" in (ROOT / "README.md").read_text()
+
+
+def test_one_version():
+    version = dec_keras.__version__
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()
+    assert re.search(r"^## (\d\S*)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[1] == version
+    assert environment()["version"] == version
