@@ -366,6 +366,7 @@ def test_prepared_reuters_is_kept_and_used_the_second_time(what, cache, written,
     same(load_data(name), arrays)
 
 
+@pytest.mark.filterwarnings("ignore:.*ZipFile:pytest.PytestUnraisableExceptionWarning")  # NumPy 2.1 leaves its own open
 def test_reuters_is_prepared_where_it_cannot_be_kept(written, capsys):
     name, folder, arrays = written("reuters-tokens")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
