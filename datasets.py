@@ -59,8 +59,9 @@ def load_data(dataset_name, how=None):
     """Loads a data set by name, or from a file.
 
     Args:
-        dataset_name: mnist, fmnist, usps, pendigits, reuters10k (or reuters, reutersidf10k: Guo's subset), reuters10k-xie,
-            rcv1-10k, stl or digits; or the path of a file in a format of `own_data.READERS` or of a folder of images.
+        dataset_name: mnist, fmnist, usps, pendigits, reuters10k (or reuters, reutersidf10k: Guo's subset),
+            reuters10k-xie, rcv1-10k, stl or digits; or the path of a file in a format of `own_data.READERS` or of a
+            folder of images.
         how: an `reading.Reading` of a file; None: the defaults.
 
     Returns:

@@ -1,8 +1,8 @@
 """The seed repos' loaders of data sets; `datasets` has them all.
 
-Each returns x, float32 array of shape `(n, d)`, and y, int64 array of shape `(n,)`, as `datasets.load_data` does, scaled
-as in DEC-keras. The IDEC repo has MNIST's pixels / 50, which is x * 5.1, and USPS in [0, 2], which is x * 2, as IDEC-toy
-has too.
+Each returns x, float32 array of shape `(n, d)`, and y, int64 array of shape `(n,)`, as `datasets.load_data` does,
+scaled as in DEC-keras. The IDEC repo has MNIST's pixels / 50, which is x * 5.1, and USPS in [0, 2], which is x * 2, as
+IDEC-toy has too.
 
 `data_path` is the folder of the files. Where it is the default and lacks them, they are looked for, and downloaded, as
 `load_data` does; any other that lacks them is an InputError.

@@ -155,7 +155,8 @@ def _compile(compile_, dec, *args, **options):
 def _fit(fit, dec, x, y=None, *args, **options):
     """DEC-keras: (x, y, maxiter, batch_size, ...). IDEC-toy: (x, y, batch_size, maxiter, ..., ae_weights, save_dir)."""
     _refuse_samples(x, y)
-    if len(args) > 1 and all(isinstance(arg, numbers.Real) for arg in args[:2]) and args[0] < args[1]:
+    numeric = len(args) > 1 and all(isinstance(arg, numbers.Real) for arg in args[:2])
+    if numeric and args[0] < args[1] >= 1000:  # so few batches of so many samples: it may be IDEC-toy's order
         raise InputError(
             f"fit has {args[0]} and {args[1]} by position, which are maxiter and batch_size for DEC-keras, but "
             "batch_size and maxiter for IDEC-toy: name them."
