@@ -13,17 +13,23 @@ from typing import ClassVar
 import keras
 
 import clustering
-from autoencoder import autoencoder, pretrain, pretrain_layerwise
+from autoencoder import pretrain, pretrain_layerwise
 from batches import predict
 from clustering import ClusteringLayer
 from datasets import check_data
+from dec_keras.seeds.models import SeedNames, autoencoder, seed_calls
 from files import InputError, check_share, check_whole, writable_folder
+from metrics import cluster_acc
 from settings import ADAM, MAX_SEED, SCHEDULES, sgd
 from weights import load_weights
 
+__all__ = ["DEC", "ClusteringLayer", "autoencoder", "cluster_acc"]
 
-class DEC:
+
+class DEC(SeedNames):
     """The paper's model: the encoder of a stacked autoencoder, and a clustering layer on its code.
+
+    Names and calls of the seed repos are in `dec_keras.seeds.models`: `SeedNames`, and arguments by `seed_calls`.
 
     Args:
         dims: units of each encoder layer, the input's first and the code's last; the paper's are
@@ -33,6 +39,7 @@ class DEC:
         init: initializer of the autoencoder's kernels. Default "glorot_uniform".
         seed: of the k-means or mixture restarts, an int, or None for NumPy's global state. Weights and batches follow
             `keras.utils.set_random_seed`, which is to be called before; layer-wise pretraining calls it by itself.
+        batch_size: samples a batch for `clustering`, the IDEC repo's `fit`. Default 256.
 
     Attributes:
         autoencoder, encoder, model: Keras models x -> reconstruction, x -> code of shape `(n, dims[-1])`, and
@@ -49,9 +56,11 @@ class DEC:
     name = "DEC"
     losses: ClassVar = {"loss": "loss"}  # Keras' name of each loss, and its column in dec_log.csv
 
-    def __init__(self, dims, n_clusters=10, alpha=1.0, init="glorot_uniform", seed=None):
+    @seed_calls
+    def __init__(self, dims, n_clusters=10, alpha=1.0, init="glorot_uniform", seed=None, batch_size=256):
         self.n_clusters = check_whole("n_clusters", n_clusters, at_least=1)
         self.seed = seed if seed is None else check_whole("seed", seed, at_least=0, at_most=MAX_SEED)
+        self.batch_size = check_whole("batch_size", batch_size, at_least=1)
         self.alpha = alpha
         self.autoencoder, self.encoder = autoencoder(dims, init=init)
         self.dims = [int(units) for units in dims]
@@ -62,6 +71,7 @@ class DEC:
         self.pretrain_seconds = None
         self.attributes = {}
 
+    @seed_calls
     def pretrain(
         self,
         x,
@@ -107,6 +117,7 @@ class DEC:
         options |= {"callbacks": callbacks, "resume": resume}
         pretrain_layerwise(self, x, y, save_dir=save_dir and writable_folder(save_dir), **options)
 
+    @seed_calls
     def compile(self, optimizer=None, loss="kld"):
         """Sets the clustering phase's optimizer and loss, KL(P || Q) (paper, eq. 2).
 
@@ -116,6 +127,7 @@ class DEC:
         """
         self.model.compile(optimizer=clustering.get_optimizer(optimizer or sgd(0.01, 0.9)), loss=loss)
 
+    @seed_calls
     def fit(
         self,
         x,
@@ -168,6 +180,7 @@ class DEC:
         """Codes z: float32 array of shape `(n, dims[-1])`, for x of shape `(n, d)`."""
         return predict(self.encoder, self._check(x)[0])
 
+    @seed_calls
     def load_weights(self, weights):
         """Loads `DEC_model_final.h5`, or a `.h5` file of weights by Keras 2; see `weights.load_weights`."""
         load_weights(self.model, weights)

@@ -14,18 +14,19 @@ from typing import ClassVar
 import keras
 
 from clustering import get_optimizer
-from DEC import DEC
-from files import check_number, check_whole
+from DEC import DEC, ClusteringLayer, autoencoder, cluster_acc
+from dec_keras.seeds.models import IDECSeedNames, seed_calls
+from files import check_number
 from settings import ADAM
-from weights import load_weights
+
+__all__ = ["IDEC", "ClusteringLayer", "autoencoder", "cluster_acc"]
 
 
-class IDEC(DEC):
+class IDEC(IDECSeedNames, DEC):
     """The IDEC paper's model (section 3): DEC whose loss is the reconstruction error plus gamma times KL(P || Q).
 
     Args:
-        dims, n_clusters, alpha, init, seed: as for DEC.
-        batch_size: samples a batch for `clustering`. Default 256.
+        dims, n_clusters, alpha, init, seed, batch_size: as for DEC.
 
     Attributes:
         model: Keras model x -> [Q of shape `(n, n_clusters)`, reconstruction of shape `(n, d)`]; its outputs are named
@@ -36,10 +37,6 @@ class IDEC(DEC):
     name = "IDEC"
     losses: ClassVar = {"loss": "L", "clustering_loss": "Lc", "decoder_0_loss": "Lr"}
 
-    def __init__(self, dims, n_clusters=10, alpha=1.0, batch_size=256, init="glorot_uniform", seed=None):
-        super().__init__(dims, n_clusters, alpha, init, seed)
-        self.batch_size = check_whole("batch_size", batch_size, at_least=1)
-
     def _trained_model(self):
         """What the clustering phase trains and saves: x -> [Q, reconstruction]."""
         outputs = [self.clusterer.output, self.autoencoder.output]
@@ -49,6 +46,7 @@ class IDEC(DEC):
     def targets(x, p):
         return p, x
 
+    @seed_calls
     def compile(self, optimizer=ADAM, gamma=0.1):
         """Sets the clustering phase's optimizer and loss, MSE + gamma KL(P || Q).
 
@@ -59,26 +57,6 @@ class IDEC(DEC):
         """
         weights = [check_number("gamma", gamma, at_least=0), 1.0]
         self.model.compile(optimizer=get_optimizer(optimizer), loss=["kld", "mse"], loss_weights=weights)
-
-    # The IDEC repo's names.
-
-    def initialize_model(self, ae_weights=None, gamma=0.1, optimizer=ADAM):
-        """Loads a pretrained autoencoder, if one is given, and compiles; arguments as for `compile`."""
-        if ae_weights is not None:
-            load_weights(self.autoencoder, ae_weights)
-        self.compile(optimizer, gamma)
-
-    def clustering(self, x, y=None, tol=1e-3, update_interval=140, maxiter=2e4, save_dir="./results/idec"):
-        """`fit` with the constructor's batch size and the IDEC repo's arguments; same files and result."""
-        return self.fit(x, y, maxiter, self.batch_size, tol, update_interval, save_dir)
-
-    def predict_clusters(self, x):
-        """`predict`."""
-        return self.predict(x)
-
-    def extract_feature(self, x):
-        """`extract_features`."""
-        return self.extract_features(x)
 
 
 if __name__ == "__main__":

@@ -39,8 +39,12 @@ SEARCH_CODES = 15_000  # among which a mixture's restarts are compared
 
 
 def get_optimizer(optimizer):
-    """`keras.optimizers.get` for a name, an optimizer or its serialised form, a dict that Keras would change."""
-    return keras.optimizers.get(dict(optimizer) if isinstance(optimizer, dict) else optimizer)
+    """`keras.optimizers.get` for a name, an optimizer or its serialised form, a dict that Keras would change.
+
+    An optimizer that has trained something is copied, without its state: Keras 3 has it train nothing else.
+    """
+    found = keras.optimizers.get(dict(optimizer) if isinstance(optimizer, dict) else optimizer)
+    return type(found).from_config(found.get_config()) if found.built else found
 
 
 def configuration(optimizer):

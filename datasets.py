@@ -29,9 +29,20 @@ from tqdm import tqdm
 from batches import PREDICT_BATCH, ScaledRows, pieces
 from dec_keras.data.arrays import npz
 from dec_keras.data.reading import About
+from dec_keras.seeds.data import load_fashion_mnist, load_mnist, load_pendigits, load_reuters, load_stl, load_usps
 from files import InputError, whole_file
 from own_data import READERS, is_own, read
 from untrusted import arrays, check_features, in_brief, open_h5, plain_array, told
+
+__all__ = [
+    "load_data",
+    "load_fashion_mnist",
+    "load_mnist",
+    "load_pendigits",
+    "load_reuters",
+    "load_stl",
+    "load_usps",
+]
 
 DATA = Path(__file__).resolve().parent / "data"
 ON_DISK = (np.memmap, ScaledRows)
@@ -44,12 +55,13 @@ class MissingData(InputError):
     """A data set's files are not here and cannot be downloaded."""
 
 
-def load_data(name, how=None):
+def load_data(dataset_name, how=None):
     """Loads a data set by name, or from a file.
 
     Args:
-        name: mnist, fmnist, usps, pendigits, reuters10k (or reuters, reutersidf10k: Guo's subset), reuters10k-xie,
-            rcv1-10k, stl or digits; or the path of a file in a format of `own_data.READERS` or of a folder of images.
+        dataset_name: mnist, fmnist, usps, pendigits, reuters10k (or reuters, reutersidf10k: Guo's subset),
+            reuters10k-xie, rcv1-10k, stl or digits; or the path of a file in a format of `own_data.READERS` or of a
+            folder of images.
         how: an `reading.Reading` of a file; None: the defaults.
 
     Returns:
@@ -61,7 +73,7 @@ def load_data(name, how=None):
         InputError: if there is no such data set or file, or it is damaged; its subclass MissingData if a data set's
             files are not here and cannot be downloaded.
     """
-    return load(name, how)[:2]
+    return load(dataset_name, how)[:2]
 
 
 def is_here(name):
@@ -459,6 +471,7 @@ class Dataset:
         elsewhere: more folders to look in.
         fallback: makes x and y without files of ours.
         by_hand: how to get it where there is no mirror.
+        only: the one folder to look in, in place of all others; None: all.
     """
 
     folder: str
@@ -468,6 +481,7 @@ class Dataset:
     elsewhere: tuple[Path, ...] = ()
     fallback: Callable | None = None
     by_hand: str = ""
+    only: Path | None = None
 
     def load(self):
         reader, paths = self.find()
@@ -489,6 +503,8 @@ class Dataset:
 
     def folders(self):
         """Where its files are looked for, in order."""
+        if self.only:
+            return [self.only]
         environment = os.environ.get("DEC_DATA_DIR")
         return [*([Path(environment) / self.folder] if environment else []), DATA / self.folder, *self.elsewhere]
 
@@ -583,7 +599,8 @@ def _reuters(subset):
             ((*TOKEN_FILES, "rcv1-v2.topics.qrels"), partial(_rcv1_tokens, subset=subset)),
         ],
         fallback=partial(_rcv1_from_scikit_learn, subset),
-        by_hand="run `bash data/reuters/get_data.sh`",
+        by_hand="run `bash data/reuters/get_data.sh`"
+        + (" (a reutersidf10k.npy is a pickle: see docs/migration.md)" if subset == "guo" else ""),
     )
 
 

@@ -1,0 +1,57 @@
+"""The seed repos' loaders of data sets; `datasets` has them all.
+
+Each returns x, float32 array of shape `(n, d)`, and y, int64 array of shape `(n,)`, as `datasets.load_data` does,
+scaled as in DEC-keras. The IDEC repo has MNIST's pixels / 50, which is x * 5.1, and USPS in [0, 2], which is x * 2, as
+IDEC-toy has too.
+
+`data_path` is the folder of the files. Where it is the default and lacks them, they are looked for, and downloaded, as
+`load_data` does; any other that lacks them is an InputError.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+
+def load_mnist():
+    """70,000 digits of 28 x 28 pixels, in [0, 1]; the IDEC repo's are these times 5.1."""
+    return _load("mnist", "MNIST")
+
+
+def load_fashion_mnist():
+    """70,000 articles of clothing of 28 x 28 pixels, in [0, 1]."""
+    return _load("fmnist", "Fashion MNIST")
+
+
+def load_usps(data_path="./data/usps"):
+    """9,298 digits of 16 x 16 pixels, in [0, 1]; the IDEC repo's and IDEC-toy's are these times 2."""
+    return _load("usps", "USPS", data_path)
+
+
+def load_reuters(data_path="./data/reuters"):
+    """10,000 documents x 2,000 words of RCV1, tf-idf of mean square 1; four classes."""
+    return _load("reuters10k", "REUTERSIDF10K", data_path)
+
+
+def load_stl(data_path="./data/stl"):
+    """13,000 images of STL-10 as 4,096 features of VGG16, each in [0, 1]."""
+    return _load("stl", "STL", data_path)
+
+
+def load_pendigits(data_path="./data/pendigits"):
+    """10,992 digits as 16 coordinates of a pen, in [0, 1]."""
+    return _load("pendigits", "pendigits", data_path)
+
+
+def _load(name, title, data_path=None):
+    import datasets  # here, since it imports this module
+
+    dataset = datasets.DATASETS[name]
+    if data_path is not None:
+        there = replace(dataset, only=Path(data_path))
+        if there.find() != (None, None):
+            dataset = there
+        elif Path(data_path) != Path("data", dataset.folder):
+            raise datasets.MissingData(there.missing([]))
+    x, y = datasets.check_data(*dataset.load())
+    print(f"{title} samples", x.shape)
+    return x, y

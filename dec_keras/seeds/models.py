@@ -1,0 +1,213 @@
+"""What DEC and IDEC are called, and called with, in the seed repos: XifengGuo's DEC-keras, IDEC and IDEC-toy."""
+
+import functools
+import math
+import numbers
+
+import keras
+import numpy as np
+
+import autoencoder as networks
+from clustering import get_optimizer
+from files import InputError, check_number
+from settings import ADAM
+from weights import load_weights
+
+
+class Networks(tuple):
+    """(autoencoder, encoder), as DEC-keras has it, that also serves as the autoencoder alone, as in IDEC and IDEC-toy.
+
+    Its call and its attributes are the autoencoder's.
+    """
+
+    def __call__(self, *args, **options):
+        return self[0](*args, **options)
+
+    def __getattr__(self, name):
+        return getattr(self[0], name)
+
+    def __setattr__(self, name, value):
+        setattr(self[0], name, value)
+
+
+@functools.wraps(networks.autoencoder)
+def autoencoder(dims, act="relu", init="glorot_uniform"):
+    return Networks(networks.autoencoder(dims, act, init))
+
+
+class SeedNames:
+    """Attributes and methods of DEC; arguments and results are those of the methods that they call."""
+
+    _pretrained = False
+
+    @property
+    def input_dim(self):
+        return self.dims[0]
+
+    @property
+    def n_stacks(self):
+        """Number of the encoder's layers."""
+        return len(self.dims) - 1
+
+    @property
+    def pretrained(self):
+        """Whether `pretrain` or `pretrain_layerwise` has trained the autoencoder; can be set, as for loaded weights."""
+        return self._pretrained or self.pretrain_seconds is not None
+
+    @pretrained.setter
+    def pretrained(self, value):
+        self._pretrained = value
+
+    @property
+    def y_pred(self):
+        """Cluster of each sample in the last `fit`, int array of shape `(n,)`; None before."""
+        return None if self.result is None else self.result.labels
+
+    @property
+    def centers(self):
+        """Centres of the clusters among the codes, float32 array of shape `(n_clusters, dims[-1])`."""
+        return self.model.get_layer("clustering").get_weights()[0]
+
+    def initialize_model(self, optimizer, ae_weights=None):
+        """Loads a pretrained autoencoder, if one is given, and compiles."""
+        if ae_weights is not None:
+            load_weights(self.autoencoder, ae_weights)
+        self.compile(optimizer)
+
+    def clustering(self, x, y=None, tol=1e-3, update_interval=140, maxiter=2e4, save_dir="./results/dec"):
+        """`fit` with the constructor's batch size."""
+        lengths = {"maxiter": maxiter, "batch_size": self.batch_size, "update_interval": update_interval}
+        return self.fit(x, y, tol=tol, save_dir=save_dir, **lengths)
+
+    def predict_clusters(self, x):
+        return self.predict(x)
+
+    def extract_feature(self, x):
+        return self.extract_features(x)
+
+    def _compile_by_losses(self, loss="kld", optimizer=ADAM):
+        self.compile(optimizer, loss)
+
+
+class IDECSeedNames(SeedNames):
+    """Those of IDEC, where they differ."""
+
+    def initialize_model(self, ae_weights=None, gamma=0.1, optimizer=ADAM):
+        """Loads a pretrained autoencoder, if one is given, and compiles."""
+        if ae_weights is not None:
+            load_weights(self.autoencoder, ae_weights)
+        self.compile(optimizer, gamma)
+
+    def clustering(self, x, y=None, tol=1e-3, update_interval=140, maxiter=2e4, save_dir="./results/idec"):
+        """`fit` with the constructor's batch size."""
+        return super().clustering(x, y, tol, update_interval, maxiter, save_dir)
+
+    def _compile_by_losses(self, loss=("kld", "mse"), loss_weights=(1, 1), optimizer=ADAM):
+        loss = _of_both_outputs("loss", loss)
+        weights = [
+            check_number("a weight of loss_weights", weight, at_least=0)
+            for weight in _of_both_outputs("loss_weights", loss_weights)
+        ]
+        self.model.compile(optimizer=get_optimizer(optimizer), loss=loss, loss_weights=weights)
+
+
+def seed_calls(method):
+    """Lets a method of DEC or IDEC take the arguments that it has in the seed repos as well as its own."""
+    old = _CALLS[method.__name__]
+
+    @functools.wraps(method)
+    def with_old_arguments(self, *args, **options):
+        return old(functools.partial(method, self), self, *args, **options)
+
+    return with_old_arguments
+
+
+def _construct(construct, dec, dims, *args, **options):
+    """DEC-keras: (dims, n_clusters, alpha, init). IDEC: (dims, n_clusters, alpha, batch_size)."""
+    if len(args) > 2 and _is_whole(args[2]):
+        options["batch_size"] = args[2]
+        args = args[:2] + args[3:]
+    construct(dims, *args, **options)
+
+
+def _pretrain(pretrain, dec, x, *args, **options):
+    """DEC-keras: (x, y, optimizer, epochs, batch_size, save_dir). IDEC-toy: (x, batch_size, epochs, optimizer)."""
+
+    def of_toy(batch_size=256, epochs=200, optimizer=ADAM, **others):
+        return pretrain(x, batch_size=batch_size, epochs=epochs, optimizer=optimizer, **others)
+
+    if args and _is_whole(args[0]):
+        return of_toy(*args, **options)
+    _refuse_samples(x, args[0] if args else options.get("y"))
+    return pretrain(x, *args, **options)
+
+
+def _compile(compile_, dec, *args, **options):
+    """DEC-keras: (optimizer, loss). IDEC-toy's DEC: (loss, optimizer); its IDEC: (loss, loss_weights, optimizer)."""
+    of_toy = (args and _is_loss(args[0])) or "loss_weights" in options
+    if of_toy or ("loss" in options and isinstance(dec, IDECSeedNames)):
+        if "gamma" in options:
+            raise InputError("compile is given gamma and losses: give gamma, or loss and loss_weights=[gamma, 1].")
+        return dec._compile_by_losses(*args, **options)
+    return compile_(*args, **options)
+
+
+def _fit(fit, dec, x, y=None, *args, **options):
+    """DEC-keras: (x, y, maxiter, batch_size, ...). IDEC-toy: (x, y, batch_size, maxiter, ..., ae_weights, save_dir)."""
+    _refuse_samples(x, y)
+    numeric = len(args) > 1 and all(isinstance(arg, numbers.Real) for arg in args[:2])
+    if numeric and args[0] < args[1] >= 1000:  # so few batches of so many samples: it may be IDEC-toy's order
+        raise InputError(
+            f"fit has {args[0]} and {args[1]} by position, which are maxiter and batch_size for DEC-keras, but "
+            "batch_size and maxiter for IDEC-toy: name them."
+        )
+    if "ae_weights" in options:
+        ae_weights = options.pop("ae_weights")
+        if ae_weights is not None:
+            load_weights(dec.autoencoder, ae_weights)
+        elif not dec.pretrained:
+            dec.pretrain(x, **{name: options[name] for name in ("batch_size", "save_dir") if name in options})
+    return fit(x, y, *args, **options)
+
+
+def _load_weights(load, dec, weights=None, weights_path=None):
+    """DEC-keras: (weights). IDEC, IDEC-toy: (weights_path)."""
+    return load(weights_path if weights is None else weights)
+
+
+_CALLS = {
+    "__init__": _construct,
+    "pretrain": _pretrain,
+    "compile": _compile,
+    "fit": _fit,
+    "load_weights": _load_weights,
+}
+
+
+def _is_whole(value):
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def _is_loss(value):
+    if isinstance(value, list | tuple | keras.losses.Loss):
+        return True
+    try:
+        return isinstance(value, str) and keras.losses.get(value) is not None
+    except ValueError:
+        return False
+
+
+def _of_both_outputs(name, values):
+    """A list of two, of the outputs clustering and decoder_0, from that or from a dict by these names."""
+    if isinstance(values, dict) and set(values) == {"clustering", "decoder_0"}:
+        return [values["clustering"], values["decoder_0"]]
+    if not isinstance(values, list | tuple) or len(values) != 2:
+        raise InputError(f"{name} is {values!r}: give two, of the clusters and of the reconstruction.")
+    return list(values)
+
+
+def _refuse_samples(x, y):
+    """Autoencoders are trained with y = x, and so some call `pretrain`; here y is labels."""
+    of_x, of_y = (tuple(getattr(values, "shape", None) or np.shape(values)) for values in (x, y))
+    if len(of_x) > 1 and math.prod(of_y) == math.prod(of_x) > of_x[0]:
+        raise InputError(f"y has the shape {of_y}, as samples have: y is labels, which only score, so leave y out.")
