@@ -262,7 +262,7 @@ def test_texts_of_format_73_are_labels(tmp_path):
 def test_pickled_labels_are_told(tmp_path):
     save(tmp_path / "a.npz", {"x": X, "y": KINDS.astype(object)})
     with pytest.raises(
-        InputError, match=r"a\.npz: y holds pickled Python objects.*: save labels as text, y\.astype\(str\)"
+        InputError, match=r"a\.npz: the labels are pickled objects, .*: save them as text, y\.astype\(str\)"
     ):
         load(tmp_path / "a.npz")
     save(tmp_path / "a.npz", {"x": X, "words": np.array(["a", "b"], object)})  # nobody asked for them

@@ -58,25 +58,17 @@ def npz(paths, how=None, inside=""):
             raise InputError(f"{path} is one array, as np.save writes it: call it .npy.")
         held = {name: array(name, shape, dtype.kind) for name, (shape, dtype) in headers(file.zip).items()}
 
-        def plain(name):
-            if held[name].kind == "O":
-                raise InputError(
-                    f"{path}: {name} holds pickled Python objects, which can run code when they are read: save labels "
-                    f"as text, {name}.astype(str), and samples as numbers."
-                )
-            return file[name]
-
         if {"format", "shape"} <= set(held):
             matrix = sparse.sound(path, scipy.sparse.load_npz(path))
             held = {name: item for name, item in held.items() if name not in OF_SAVE_NPZ}
             held |= {"x": array("x", matrix.shape, matrix.dtype.kind)}
-            return choose(path, held, lambda name: matrix if name == "x" else plain(name), how, inside)[:2]
-        every, matrices = sparse.find(path, held, plain, lambda _: {})
+            return choose(path, held, lambda name: matrix if name == "x" else file[name], how, inside)
+        every, matrices = sparse.find(path, held, file.get, lambda _: {})
 
         def read(name):
-            return sparse.build(path, matrices[name], plain) if name in matrices else plain(name)
+            return sparse.build(path, matrices[name], file.get) if name in matrices else file[name]
 
-        return choose(path, every, read, how, inside)[:2]
+        return choose(path, every, read, how, inside)
 
 
 def h5_file(path, how, inside=""):
@@ -103,7 +95,7 @@ def _v5(path, how, inside):
             return text_array(path, mat5.cell_of_texts(path, data, name))
         return sparse.sound(path, scipy.io.loadmat(io.BytesIO(data), variable_names=[name])[name])
 
-    return choose(path, held, read, how, inside, last_axis=True)[:2]
+    return choose(path, held, read, how, inside, last_axis=True)
 
 
 def svmlight_file(path, how):

@@ -80,7 +80,7 @@ def choose(path, held, read, how, inside="", last_axis=False):
             first; labels tell.
 
     Returns:
-        x, y or None, and the Array of x.
+        x, and y or None.
 
     Raises:
         InputError: if there are no samples, more than one array may be meant, or the labels are not one a sample.
@@ -88,11 +88,8 @@ def choose(path, held, read, how, inside="", last_axis=False):
     inside = inside.strip("/")
     x, scope = samples(path, held, how, inside)
     if not x.shape:
-        return read(x.parts[0]), None, x
-    if len(x.kind) > 1:
-        raise InputError(
-            f"{path}: {x} is of MATLAB's type {x.kind}: it must be an array of numbers{ADVICE.get(x.kind, '')}."
-        )
+        return read(x.parts[0]), None
+    _check_kind(path, x)
     last = len(x.shape) > 2 and not _vectors(scope, x, x.shape[0]) and bool(_vectors(scope, x, x.shape[-1]))
     if last_axis and len(x.shape) > 2 and not last and not _vectors(scope, x, x.shape[0]) and not inside:
         raise InputError(
@@ -106,16 +103,32 @@ def choose(path, held, read, how, inside="", last_axis=False):
         axis = " along its last axis" if last else ""
         others = f"{path}:NAME and --label_column NAME take others"
         print(f"{path}: samples from {x.with_shape()}{axis}, {f'labels from {y}' if y else 'no labels'}; {others}.")
+    if y is not None and y.kind == "O":
+        raise InputError(
+            f"{path}: the labels are pickled objects, which can run code when they are read: save them as text, "
+            f"{y.parts[0]}.astype(str)."
+        )
     x_read, y_read = _joined(read, x), None if y is None else _joined(read, y)
     x_read = np.moveaxis(x_read, -1, 0) if last else x_read
     if y is None:
-        return x_read, None, x
+        return x_read, None
     y_read = as_labels(path, y_read, n)
     if x_read.ndim == 2 and y_read.shape == (x_read.shape[1],) != (n,):
         raise InputError(
             f"{path}: {y} has shape {y_read.shape}, a label for each column of {x.with_shape()}: save samples in rows."
         )
-    return x_read, y_read, x
+    return x_read, y_read
+
+
+def _check_kind(path, x):
+    if x.kind == "O":
+        raise InputError(
+            f"{path}: {x} holds pickled Python objects, which can run code when they are read: save it as numbers, "
+            f"{x.parts[0]}.astype(float)."
+        )
+    if len(x.kind) > 1:
+        whose = "MATLAB's type" if path.suffix.lower() == ".mat" else "the type"
+        raise InputError(f"{path}: {x} is of {whose} {x.kind}: it must be an array of numbers{ADVICE.get(x.kind, '')}.")
 
 
 def samples(path, held, how, inside=""):

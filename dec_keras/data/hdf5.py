@@ -22,7 +22,7 @@ def read_hdf5(path, how, inside=""):
     with open_h5(path) as file:
         held, read = _arrays(path, file, turned=False)
         if "obs" not in file:
-            return *choose(path, held, read, how, inside)[:2], None
+            return *choose(path, held, read, how, inside), None
         x, _ = samples(path, held, how, inside.strip("/") or ("X" if "X" in held else ""))
         x = read(x.parts[0])
         y = _observed(path, file["obs"], how, x.shape[0])
@@ -33,7 +33,7 @@ def read_v73(path, how, inside=""):
     """x and y of MATLAB's format 7.3, which is HDF5 with the axes turned round."""
     with open_h5(path) as file:
         held, read = _arrays(path, file, turned=True)
-        return choose(path, held, read, how, inside, last_axis=True)[:2]
+        return choose(path, held, read, how, inside, last_axis=True)
 
 
 def _arrays(path, file, turned):
@@ -80,7 +80,7 @@ def _kind(item):
         return "U"
     if "MATLAB_object_decode" in item.attrs or of_matlab in ("struct", "function_handle"):
         return of_matlab
-    return item.dtype.kind
+    return "ragged array or references" if item.dtype.kind == "O" else item.dtype.kind
 
 
 def _of_matlab(item):
