@@ -45,9 +45,9 @@ def read(name, how=None):
     path, inside = named.groups() if named else (name, None)
     path = Path(path)
     suffix = path.suffix.lower()
-    if path.is_dir() and suffix not in READERS | UNREAD:
+    if path.is_dir() and suffix not in (*READERS, ".zarr"):
         reader = images
-    elif not (path.is_file() or (path.is_dir() and suffix in UNREAD)):
+    elif not (path.is_file() or (path.is_dir() and suffix == ".zarr")):
         raise InputError(f"There is no file {path}: check the path.")
     elif suffix in READERS:
         reader = READERS[suffix]

@@ -238,7 +238,11 @@ def text_array(path, texts):
 
 def _check_texts(path, texts, number):
     """Raises InputError if `number` texts, some of which are here, would be too much as an array of str."""
-    longest = max(map(len, np.ravel(texts)), default=0)
+    check_text_length(path, max(map(len, np.ravel(texts)), default=0), number)
+
+
+def check_text_length(path, longest, number):
+    """Raises InputError if `number` texts would be too much as an array of str, the longest of which has a length."""
     if number * longest > MANY_NUMBERS:
         raise InputError(f"{path} has a text of {longest} characters where {number} are to be labels: shorten it.")
 
@@ -289,6 +293,6 @@ def _headers(archive):
     for member in archive.infolist():
         if member.filename.endswith(".npy"):
             with archive.open(member) as file:
-                header = {(1, 0): read_array_header_1_0, (2, 0): read_array_header_2_0}[read_magic(file)]
+                header = {(1, 0): read_array_header_1_0}.get(read_magic(file), read_array_header_2_0)  # 3.0: UTF-8
                 shape, _, dtype = header(file)
             yield member, shape, dtype

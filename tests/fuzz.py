@@ -243,6 +243,7 @@ def write_cells(folder):
                 file["X"].attrs.update({"encoding-type": f"{form}_matrix", "shape": matrix.shape})
             else:
                 file["X"] = X
+            file.create_group("var")
             file.create_group("obs").attrs["_index"] = "cell"
             file["obs/cell"] = [f"cell {i}" for i in range(12)]
             file["obs/kind/categories"] = ["a", "b", "c"]
@@ -401,6 +402,19 @@ def linked_h5():
     return file.getvalue()
 
 
+def repeated_cells():
+    """2 million cells of one text."""
+    n, file = 2_000_000, io.BytesIO()
+    with h5py.File(file, "w") as held:
+        held["x"] = np.zeros((4, 3))
+        cell = held.create_dataset("#refs#/a", data=np.full((1, 4000), 97, "u2"))
+        y = held.create_dataset("y", (n,), h5py.ref_dtype, chunks=(n,), compression="gzip")
+        address = struct.pack("<Q", h5py.h5o.get_info(cell.id).addr)
+        y.id.write_direct_chunk((0,), zlib.compress(address * n))
+        y.attrs["MATLAB_class"] = np.bytes_("cell")
+    return file.getvalue()
+
+
 def wide_h5ad(shape=(10, 10**12)):
     """A sparse matrix of one number that announces very many."""
     file = io.BytesIO()
@@ -408,6 +422,7 @@ def wide_h5ad(shape=(10, 10**12)):
         put_sparse(held.create_group("X"), scipy.sparse.csr_matrix(np.eye(10, 1)))
         held["X"].attrs.update({"encoding-type": "csr_matrix", "shape": shape})
         held.create_group("obs")
+        held.create_group("var")
     return file.getvalue()
 
 
@@ -420,6 +435,7 @@ def long_h5ad():
         group.create_dataset("indptr", (10**9 + 1,), "i8", chunks=(10**6,), compression=9)
         group.attrs.update({"encoding-type": "csr_matrix", "shape": (10**9, 5)})
         held.create_group("obs")
+        held.create_group("var")
     return file.getvalue()
 
 
@@ -564,7 +580,7 @@ READERS = {
         same_name([*H5_BOMBS, long_texts_h5, unallocated_texts_h5], "a.h5"),
     ),
     "cells.h5": Reader(write_cells, read_cells, same_name([*H5_BOMBS, wide_h5ad, long_h5ad], "a.h5ad")),
-    "v7.3.mat": Reader(write_mats_73, own, same_name(H5_BOMBS, "sparse.mat")),
+    "v7.3.mat": Reader(write_mats_73, own, same_name([*H5_BOMBS, repeated_cells], "sparse.mat")),
     "csv": Reader(
         lambda folder: pd.DataFrame(X).assign(kind=Y).to_csv(folder / "x.csv", index=False),
         partial(own, label_column="kind"),

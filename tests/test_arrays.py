@@ -106,6 +106,26 @@ def test_train_comes_before_test(file, tmp_path, capsys):
     np.testing.assert_array_equal(y, Y)
 
 
+def test_parts_of_which_one_lacks_labels_are_told(tmp_path):
+    np.savez(tmp_path / "a.npz", x_train=X[:8], y_train=Y[:8], x_test=X[8:])
+    with pytest.raises(
+        InputError, match=r"y_train has 8 labels for the 12 samples of x_train \+ x_test: .*a\.npz:x_train"
+    ):
+        load(tmp_path / "a.npz")
+    np.testing.assert_array_equal(load(tmp_path / "a.npz", "x_train")[1], Y[:8])
+
+
+def test_links_in_hdf5_can_be_named(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["entry/signal"] = X
+        file["entry/kind"] = Y
+        file["shown/x"], file["shown/y"] = h5py.SoftLink("/entry/signal"), h5py.SoftLink("/entry/kind")
+    for how in ({}, {"label_column": "/shown/y"}):
+        x, y = load(tmp_path / "a.h5", "/shown/x", **how)
+        np.testing.assert_allclose(x, X, rtol=1e-6)
+        assert (y is not None) == bool(how)
+
+
 def test_groups_are_searched_where_the_root_holds_no_samples(tmp_path):
     save(tmp_path / "usps.h5", {"train/data": X[:8], "train/target": Y[:8], "test/data": X[8:], "test/target": Y[8:]})
     x, y = load(tmp_path / "usps.h5")
@@ -159,6 +179,8 @@ def test_labels_tell_the_axis_of_samples_in_matlabs_images(tmp_path, capsys):
     with pytest.raises(InputError, match=r"cube \(12 x 4 x 6\) has 3 axes, and nothing says .*a\.mat:cube"):
         load(tmp_path / "a.mat")
     assert load(tmp_path / "a.mat", "cube")[0].shape == (12, 24)
+    assert load(tmp_path / "a.mat", n_features=24)[0].shape == (12, 24)
+    np.testing.assert_array_equal(load(tmp_path / "a.mat", n_features=48)[0], images[..., 0].reshape(48, 6).T)
     save(tmp_path / "a.mat", {"X": X.T, "y": Y[:, None]})
     with pytest.raises(InputError, match=r"y has shape \(12,\), a label for each column of X \(5 x 12\): save"):
         load(tmp_path / "a.mat")
@@ -230,7 +252,7 @@ def test_matlabs_texts_are_labels(packed, tmp_path):
     assert load(tmp_path / "a.mat")[1] is None
     with pytest.raises(InputError, match="type cell and holds something else than texts: save texts"):
         load(tmp_path / "a.mat", label_column="species")
-    scipy.io.savemat(tmp_path / "a.mat", {"data": {"x": X}})
+    scipy.io.savemat(tmp_path / "a.mat", {"data": {"x": X}, "note": 1})
     with pytest.raises(InputError, match=r"data is of MATLAB's type struct: .* save\('x\.mat', '-struct', 'NAME'\)"):
         load(tmp_path / "a.mat")
 
@@ -278,14 +300,14 @@ def put(group, matrix, names=("data", "indices", "indptr"), **attributes):
     group.attrs.update(attributes)
 
 
-def write_h5ad(path, form="csr", obs=None):
+def write_h5ad(path, form="csr"):
     """As AnnData 0.10 writes it."""
     with h5py.File(path, "w") as file:
         kind = {"encoding-type": f"{form}_matrix", "shape": SPARSE.shape}
         put(file.create_group("X"), SPARSE.asformat(form), **kind)
         file["layers/log"] = np.log1p(DENSE)
         put(file.create_group("raw/X"), (2 * SPARSE).asformat(form), **kind)
-        obs = obs or {}
+        file.create_group("var")
         file.create_group("obs").attrs["_index"] = "_index"
         file["obs/_index"] = [f"cell {i}" for i in range(12)]
         file["obs/batch"] = Y % 2
@@ -322,12 +344,14 @@ def test_anndata_is_read(form, tmp_path, capsys):
 def test_older_anndata_are_read(tmp_path):
     with h5py.File(tmp_path / "a.h5ad", "w") as file:
         put(file.create_group("X"), SPARSE, h5sparse_format="csr", h5sparse_shape=SPARSE.shape)
+        file.create_group("var")
         file["obs"] = np.array(list(zip(KINDS.astype("S"), Y, strict=True)), [("index", "S3"), ("type", "i1")])
     x, y = load(tmp_path / "a.h5ad", label_column="type")
     np.testing.assert_allclose(x, DENSE, rtol=1e-6)
     np.testing.assert_array_equal(y, Y)
     with h5py.File(tmp_path / "b.h5ad", "w") as file:
         file["X"] = DENSE
+        file.create_group("var")
         file["obs/type"] = Y.astype("i1")
         file["obs/__categories/type"] = ["oak", "elm", "ash"]
     x, y = load(tmp_path / "b.h5ad", label_column="type")
@@ -443,6 +467,8 @@ def test_svmlight_files_of_other_labels_are_told(tmp_path):
         load(tmp_path / "a.svm")
     with pytest.raises(InputError, match="leave --label_column out"):
         load(tmp_path / "a.svm", label_column="0")
+    (tmp_path / "a.svm").write_text(rows("0", "1", "2"))
+    assert load(tmp_path / "a.svm", label_column="0", n_features=5)[0].shape == (12, 5)
 
 
 # The same numbers.
@@ -490,6 +516,7 @@ def test_an_npy_file_has_no_labels(tmp_path):
     np.save(tmp_path / "a.npy", X)
     with pytest.raises(InputError, match=r"holds one array, and none of labels .* np\.savez\('x\.npz', x=x, y=y\)"):
         load(tmp_path / "a.npy", label_column="y")
+    assert load(tmp_path / "a.npy", label_column="y", n_features=5)[1] is None  # of the data trained on
 
 
 @pytest.mark.parametrize(

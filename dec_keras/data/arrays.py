@@ -37,7 +37,7 @@ def npy_file(path, how):
     x = arrays(path)
     if isinstance(x, np.lib.npyio.NpzFile):
         raise InputError(f"{path} is an archive of arrays, as np.savez writes it: call it .npz.")
-    if how.label_column is not None:
+    if how.label_column is not None and not how.n_features:
         raise InputError(
             f"{path} holds one array, and none of labels for --label_column: save both, np.savez('x.npz', x=x, y=y)."
         )
@@ -100,7 +100,7 @@ def _v5(path, how, inside):
 
 def svmlight_file(path, how):
     """A row is `label feature:value feature:value`; the label may be text, or lack in all rows."""
-    if how.label_column is not None:
+    if how.label_column is not None and not how.n_features:
         raise InputError(f"{path} has the label first in each row: leave --label_column out.")
     try:
         x, y = load_svmlight_file(str(path), dtype=np.float32, zero_based=True)

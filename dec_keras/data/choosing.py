@@ -90,8 +90,9 @@ def choose(path, held, read, how, inside="", last_axis=False):
     if not x.shape:
         return read(x.parts[0]), None
     _check_kind(path, x)
-    last = len(x.shape) > 2 and not _vectors(scope, x, x.shape[0]) and bool(_vectors(scope, x, x.shape[-1]))
-    if last_axis and len(x.shape) > 2 and not last and not _vectors(scope, x, x.shape[0]) and not inside:
+    first, last = len(x.shape) < 3 or _counts_samples(0, x, scope, how), _counts_samples(-1, x, scope, how)
+    last = last and not first
+    if last_axis and not (first or last or inside):
         raise InputError(
             f"{path}: {x.with_shape()} has {len(x.shape)} axes, and nothing says which of them counts the samples: if "
             f"it is the first, give {path}:{x}; else save it as a matrix of samples in rows."
@@ -113,11 +114,22 @@ def choose(path, held, read, how, inside="", last_axis=False):
     if y is None:
         return x_read, None
     y_read = as_labels(path, y_read, n)
+    if len(x.parts) > 1 and len(y_read) != n:
+        raise InputError(
+            f"{path}: {y} has {len(y_read)} labels for the {n} samples of {x}: name a part that has its labels, as "
+            f"{path}:{x.parts[0]}."
+        )
     if x_read.ndim == 2 and y_read.shape == (x_read.shape[1],) != (n,):
         raise InputError(
             f"{path}: {y} has shape {y_read.shape}, a label for each column of {x.with_shape()}: save samples in rows."
         )
     return x_read, y_read
+
+
+def _counts_samples(axis, x, scope, how):
+    """Whether one axis of samples has as many of them as there are labels, or leaves as many features as are known."""
+    n = x.shape[axis]
+    return bool(_vectors(scope, x, n)) or how.n_features == math.prod(x.shape) // max(n, 1)
 
 
 def _check_kind(path, x):
@@ -157,6 +169,8 @@ def samples(path, held, how, inside=""):
         )
     found = by_name or found or (scope if len(scope) == 1 else [])
     if not found:
+        for item in scope:  # of kinds that have a sentence of their own
+            _check_kind(path, item)
         raise InputError(
             f"{path} holds {_list(scope)}: it must hold an array x of samples in rows, and y if there are labels."
         )

@@ -8,7 +8,7 @@ from dec_keras.data import sparse
 from dec_keras.data.choosing import array, as_labels, choose, samples
 from dec_keras.data.reading import listed
 from files import InputError
-from untrusted import DAMAGED, check_expansion, open_h5, plain_array, text_array
+from untrusted import DAMAGED, as_dataset, check_expansion, check_text_length, open_h5, plain_array, text_array
 
 
 def read_hdf5(path, how, inside=""):
@@ -20,8 +20,8 @@ def read_hdf5(path, how, inside=""):
         inside: name of an array, of a sparse matrix' group, or of a group that holds such; "": the root.
     """
     with open_h5(path) as file:
-        held, read = _arrays(path, file, turned=False)
-        if "obs" not in file:
+        held, read = _arrays(path, file, how, inside, turned=False)
+        if not {"obs", "var"} <= set(file):
             return *choose(path, held, read, how, inside), None
         x, _ = samples(path, held, how, inside.strip("/") or ("X" if "X" in held else ""))
         x = read(x.parts[0])
@@ -32,11 +32,11 @@ def read_hdf5(path, how, inside=""):
 def read_v73(path, how, inside=""):
     """x and y of MATLAB's format 7.3, which is HDF5 with the axes turned round."""
     with open_h5(path) as file:
-        held, read = _arrays(path, file, turned=True)
+        held, read = _arrays(path, file, how, inside, turned=True)
         return choose(path, held, read, how, inside, last_axis=True)
 
 
-def _arrays(path, file, turned):
+def _arrays(path, file, how, inside, turned):
     """{name: Array} of what a file holds, and the function that reads one by its name, samples first."""
     items = {}
 
@@ -46,6 +46,9 @@ def _arrays(path, file, turned):
                 items[name] = array(name, item.shape[::-1] if turned else item.shape, _kind(item))
 
     file.visititems(visit)
+    for name in (inside.strip("/"), (how.label_column or "").strip("/")):
+        if name and name not in items:  # it may be a link, or an array's second name
+            visit(name, file.get(name))
 
     def attributes(prefix):
         group = file[prefix or "/"]
@@ -90,8 +93,14 @@ def _of_matlab(item):
 
 def _cells(path, file, item):
     """Texts that a cell array refers to."""
-    references = plain_array(path, item).ravel()
-    return text_array(path, [_characters(plain_array(path, file[reference])) for reference in references])
+    references, texts = plain_array(path, item).ravel(), []
+    if len(references) > path.stat().st_size // 100:  # each is an item with a header
+        raise ValueError("it has more cells than it has room for")
+    for reference in references:
+        cell = as_dataset(file[reference])
+        check_text_length(path, cell.size, len(references))
+        texts.append(_characters(plain_array(path, cell)))
+    return text_array(path, texts)
 
 
 def _characters(codes):
