@@ -84,7 +84,7 @@ _PACKED = "unpack it"
 _IMAGE = "put the images into a folder and give the folder"
 UNREAD = {
     **dict.fromkeys((".pkl", ".pickle", ".joblib", ".pt", ".pth"), _PICKLED),
-    **dict.fromkeys((".xlsx", ".xls", ".ods"), "save it as .csv there"),
+    **dict.fromkeys((".xlsx", ".xls", ".ods"), "save it as .csv in a spreadsheet program"),
     **dict.fromkeys((".rds", ".rda", ".rdata"), _OF_R),
     **dict.fromkeys((".txt", ".dat", ".data"), _TEXT),
     **dict.fromkeys((".zip", ".gz", ".bz2", ".xz", ".tar", ".tgz", ".7z", ".zst"), _PACKED),
