@@ -95,8 +95,8 @@ def choose(path, held, read, how, inside="", last_axis=False):
     if last_axis and not (first or last or inside):
         raise InputError(
             f"{path}: {x.with_shape()} has {len(x.shape)} axes, and nothing says which of them counts the samples: if "
-            f"it is the first, give {path}:{x}; else save samples in rows, as reshape({x}, [], {x.shape[-1]}) makes of an "
-            "image's spectra."
+            f"it is the first, give {path}:{x}; else save samples in rows, as reshape({x}, [], {x.shape[-1]}) makes of "
+            "an image's spectra."
         )
     n = x.shape[-1 if last else 0]
     y = labels(path, scope, read, how, x, n, named=bool(inside))
