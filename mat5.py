@@ -8,6 +8,7 @@ its numbers' parts.
 import struct
 import zlib
 
+from files import InputError
 from untrusted import check_expansion
 
 ORDERS = {b"IM": "<", b"MI": ">"}  # the header's last bytes, and the order that they stand for
@@ -82,3 +83,37 @@ def _parts(element, order):
             raise ValueError("an element is cut off")
         parts.append((kind, content))
     return parts
+
+
+def cell_of_texts(path, data, name):
+    """The texts of a cell array, in MATLAB's order, read here: SciPy is not to be let at cells, which `check` passes.
+
+    Args:
+        path: of the file.
+        data: its bytes, which `check` has passed.
+        name: of the array.
+
+    Raises:
+        InputError: if it holds something else than texts.
+    """
+    order, at = ORDERS[data[126:128]], 128
+    while at + 8 <= len(data):
+        kind, size = struct.unpack_from(f"{order}II", data, at)
+        element = memoryview(data)[at + 8 : at + 8 + size]
+        at += 8 + size
+        parts = _parts(_unpacked(path, element, order) if kind == COMPRESSED else element, order)
+        if bytes(parts[2][1]).decode("latin1") == name:
+            return [_text(path, name, part, order) for part in parts[3:]]
+    raise ValueError(f"there is no {name}")
+
+
+def _text(path, name, part, order):
+    kind, content = part
+    parts = _parts(content, order) if kind == MATRIX else []
+    flags = struct.unpack_from(f"{order}I", parts[0][1])[0] & 0xFF if parts else None
+    if flags != CHAR or len(parts) < 4:
+        raise InputError(f"{path}: {name} is of MATLAB's type cell and holds something else than texts: save texts.")
+    kind, content = parts[3]
+    end = {"<": "le", ">": "be"}[order]
+    code = {4: f"utf-16-{end}", 16: "utf-8", 17: f"utf-16-{end}", 18: f"utf-32-{end}"}.get(kind, "latin1")
+    return bytes(content).decode(code, "replace").rstrip()

@@ -10,45 +10,50 @@ from pathlib import Path
 import numpy as np
 
 from dec_keras.data.arrays import h5_file, mat_file, npy_file, npz_file, svmlight_file
-from dec_keras.data.images import images
+from dec_keras.data.images import IMAGES, images
 from dec_keras.data.reading import Reading
 from dec_keras.data.tables import csv_file, parquet_file
 from files import InputError
 from untrusted import told
 
-IN_HDF5 = re.compile(r"(.+\.(?:h5|hdf5)):(/.+)", re.I)
+INSIDE = re.compile(r"(.+\.(?:h5|hdf5|h5ad|mat|npz)):(.+)", re.I)  # file:array
 
 
 def is_own(name):
-    """Whether `name` is the path of a folder or of a file in a format that is read here."""
-    if IN_HDF5.fullmatch(str(name)) or Path(name).suffix.lower() in READERS:
+    """Whether `name` is a path: of a kind of file that is read here, or of what is there."""
+    if INSIDE.fullmatch(str(name)) or Path(name).suffix.lower() in READERS:
         return True
-    return str(name) != "" and Path(name).is_dir()
+    return str(name) != "" and Path(name).exists()
 
 
 def read(name, how=None):
     """Reads a file or a folder of images.
 
     Args:
-        name: its path; `file.h5:/group/x` names an array inside.
+        name: its path; `file:name` names an array inside a .npz, .mat or HDF5 file, where `name`
+            may have groups, `/group/x`.
         how: a Reading; None: the defaults.
 
     Returns:
         x as it is in the file, y or None, and About.
 
     Raises:
-        InputError: if it is missing, damaged, or holds something else than samples.
+        InputError: if it is missing, damaged, of a kind that is not read, or holds something else than samples.
     """
     how = how or Reading()
-    in_hdf5 = IN_HDF5.fullmatch(str(name))
-    path, inside = in_hdf5.groups() if in_hdf5 else (name, None)
+    named = None if Path(name).exists() else INSIDE.fullmatch(str(name))
+    path, inside = named.groups() if named else (name, None)
     path = Path(path)
-    if path.is_dir() and path.suffix.lower() not in READERS:
+    suffix = path.suffix.lower()
+    if path.is_dir() and suffix not in (*READERS, ".zarr"):
         reader = images
-    elif not path.is_file():
+    elif not (path.is_file() or (path.is_dir() and suffix == ".zarr")):
         raise InputError(f"There is no file {path}: check the path.")
+    elif suffix in READERS:
+        reader = READERS[suffix]
     else:
-        reader = READERS[path.suffix.lower()]
+        what_to_do = UNREAD.get(suffix, "save it as .csv, or its arrays by np.savez")
+        raise InputError(f"{path} is of a kind that is not read{f', {suffix}' if suffix else ''}: {what_to_do}.")
     x, y, about = told(lambda paths: reader(paths[0], how, *([inside] if inside else [])), [path])
     return x, y, replace(about, eight_bit=x.dtype == np.uint8, reading=replace(about.reading, features=about.features))
 
@@ -61,8 +66,41 @@ READERS = {
     ".parquet": parquet_file,
     ".h5": h5_file,
     ".hdf5": h5_file,
+    ".h5ad": h5_file,
     ".mat": mat_file,
     ".svmlight": svmlight_file,
     ".svm": svmlight_file,
     ".libsvm": svmlight_file,
+}
+
+# What to do with files of other kinds. None of it is done here: some can run code, others need packages of their own.
+_BY_PANDAS = "read it by pandas and save it, pandas.read_{}(path).to_csv('x.csv', index=False)"
+_PICKLED = (
+    "it can run code when it is read; where you trust it, load it and save its arrays, np.savez('x.npz', x=x, y=y)"
+)
+_OF_R = "save it in R, write.csv(x, 'x.csv', row.names=FALSE)"
+_TEXT = "if it is a table, call it .csv (commas or semicolons) or .tsv (tabs)"
+_PACKED = "unpack it"
+_IMAGE = "put the images into a folder and give the folder"
+UNREAD = {
+    **dict.fromkeys((".pkl", ".pickle", ".joblib", ".pt", ".pth"), _PICKLED),
+    **dict.fromkeys((".xlsx", ".xls", ".ods"), "save it as .csv in a spreadsheet program"),
+    **dict.fromkeys((".rds", ".rda", ".rdata"), _OF_R),
+    **dict.fromkeys((".txt", ".dat", ".data"), _TEXT),
+    **dict.fromkeys((".zip", ".gz", ".bz2", ".xz", ".tar", ".tgz", ".7z", ".zst"), _PACKED),
+    **dict.fromkeys(IMAGES, _IMAGE),
+    ".arff": "save it as a table, pandas.DataFrame(scipy.io.arff.loadarff(path)[0]).to_csv('x.csv', index=False)",
+    ".zarr": "save it as HDF5, anndata.read_zarr(path).write_h5ad('x.h5ad'), or its arrays by np.savez",
+    ".loom": "save it as HDF5, anndata.read_loom(path).write_h5ad('x.h5ad')",
+    ".h5mu": "save one modality, mudata.read(path)['rna'].write_h5ad('x.h5ad')",
+    ".h5seurat": "save it as .h5ad, SeuratDisk::Convert(path, dest='h5ad')",
+    ".mtx": "save it with samples in rows, scipy.sparse.save_npz('x.npz', scipy.io.mmread(path).tocsr())",
+    ".nc": "save it as a table, xarray.open_dataset(path).to_dataframe().to_csv('x.csv', index=False)",
+    ".json": _BY_PANDAS.format("json"),
+    ".jsonl": "read it by pandas and save it, pandas.read_json(path, lines=True).to_csv('x.csv', index=False)",
+    ".feather": _BY_PANDAS.format("feather"),
+    ".orc": _BY_PANDAS.format("orc"),
+    ".dta": _BY_PANDAS.format("stata"),
+    ".sav": _BY_PANDAS.format("spss"),
+    ".sas7bdat": _BY_PANDAS.format("sas"),
 }

@@ -238,7 +238,11 @@ def text_array(path, texts):
 
 def _check_texts(path, texts, number):
     """Raises InputError if `number` texts, some of which are here, would be too much as an array of str."""
-    longest = max(map(len, np.ravel(texts)), default=0)
+    check_text_length(path, max(map(len, np.ravel(texts)), default=0), number)
+
+
+def check_text_length(path, longest, number):
+    """Raises InputError if `number` texts would be too much as an array of str, the longest of which has a length."""
     if number * longest > MANY_NUMBERS:
         raise InputError(f"{path} has a text of {longest} characters where {number} are to be labels: shorten it.")
 
@@ -258,7 +262,12 @@ def arrays(path):
             _check_members(path, held.zip)
         return held
     except ValueError as error:
-        if "pickle" not in str(error) and "Python objects" not in str(error):
+        if "Python objects" in str(error):
+            raise InputError(
+                f"{path} holds pickled Python objects, which can run code when they are read: save plain numbers, "
+                "np.save('x.npy', x.astype(float))."
+            ) from error
+        if "pickle" not in str(error):
             raise
         raise InputError(
             f"{path} is damaged or holds pickled Python objects, which can run code when they are read: save plain "
@@ -268,13 +277,22 @@ def arrays(path):
 
 def _check_members(path, archive):
     """Raises ValueError or InputError where an array is larger than what is there of it, before memory is taken."""
-    for member in archive.infolist():
-        if not member.filename.endswith(".npy"):
-            continue
-        with archive.open(member) as file:
-            header = {(1, 0): read_array_header_1_0, (2, 0): read_array_header_2_0}[read_magic(file)]
-            shape, _, dtype = header(file)
+    for member, shape, dtype in _headers(archive):
         numbers = math.prod(shape)
         if not dtype.hasobject and numbers * dtype.itemsize > member.file_size:
             raise ValueError(f"{member.filename} announces shape {shape} and has {member.file_size} bytes")
         check_expansion(path, numbers, member.file_size, member.compress_size)
+
+
+def headers(archive):
+    """{name: (shape, dtype)} of the arrays in an .npz file's ZipFile."""
+    return {member.filename.removesuffix(".npy"): (shape, dtype) for member, shape, dtype in _headers(archive)}
+
+
+def _headers(archive):
+    for member in archive.infolist():
+        if member.filename.endswith(".npy"):
+            with archive.open(member) as file:
+                header = {(1, 0): read_array_header_1_0}.get(read_magic(file), read_array_header_2_0)  # 3.0: UTF-8
+                shape, _, dtype = header(file)
+            yield member, shape, dtype

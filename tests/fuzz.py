@@ -222,12 +222,59 @@ def write_mats(folder):
     scipy.io.savemat(folder / "plain.mat", {"fea": X, "gnd": Y[:, None], "note": "text"})
     scipy.io.savemat(folder / "packed.mat", {"x": X, "y": Y, "f": {"a": 1}}, do_compression=True)
     scipy.io.savemat(folder / "sparse.mat", {"x": matrix})
+    for packed in (False, True):
+        texts = np.array(["elm", "oak", "ash"], object)[Y][:, None]
+        scipy.io.savemat(folder / f"texts{packed}.mat", {"meas": X, "species": texts}, do_compression=packed)
 
 
 def write_sparse(folder):
     for form in ("csr", "csc", "coo", "bsr", "dia"):
         matrix = scipy.sparse.csr_matrix(X * (X > 0.5)).asformat(form)
         scipy.sparse.save_npz(folder / f"{form}.npz", matrix, compressed=form != "csr")
+
+
+def write_cells(folder):
+    """Sparse matrices as AnnData and 10x Genomics write them."""
+    matrix = scipy.sparse.csr_matrix(X * (X > 0.5))
+    for name, form in (("a.h5ad", "csr"), ("b.h5ad", "csc"), ("c.h5ad", None)):
+        with h5py.File(folder / name, "w") as file:
+            if form:
+                put_sparse(file.create_group("X"), matrix.asformat(form))
+                file["X"].attrs.update({"encoding-type": f"{form}_matrix", "shape": matrix.shape})
+            else:
+                file["X"] = X
+            file.create_group("var")
+            file.create_group("obs").attrs["_index"] = "cell"
+            file["obs/cell"] = [f"cell {i}" for i in range(12)]
+            file["obs/kind/categories"] = ["a", "b", "c"]
+            file["obs/kind/codes"] = Y.astype("i1")
+    with h5py.File(folder / "d.h5", "w") as file:
+        put_sparse(file.create_group("matrix"), matrix.T.tocsc())
+        file["matrix/shape"] = matrix.shape[::-1]
+        file["matrix/barcodes"] = np.arange(12)
+
+
+def put_sparse(group, matrix, names=("data", "indices", "indptr")):
+    for name, values in zip(names, (matrix.data, matrix.indices, matrix.indptr), strict=True):
+        group[name] = values
+
+
+def read_cells(folder, file):
+    own(folder, file, **({} if file == "d.h5" else {"label_column": "kind"}))
+
+
+def write_mats_73(folder):
+    """MATLAB's sparse matrices and texts in HDF5."""
+    with h5py.File(folder / "sparse.mat", "w", userblock_size=512) as file:
+        put_sparse(file.create_group("x"), scipy.sparse.csc_matrix(X * (X > 0.5)), ("data", "ir", "jc"))
+        file["x"].attrs["MATLAB_sparse"] = np.uint64(12)
+        file["y"] = Y[None]
+    with h5py.File(folder / "cells.mat", "w", userblock_size=512) as file:
+        file["x"] = X.T
+        texts = [file.create_dataset(f"#refs#/{i}", data=np.array([[97 + i % 3]], "u2")) for i in range(12)]
+        y = file.create_dataset("y", (1, 12), h5py.ref_dtype)
+        y[0] = [text.ref for text in texts]
+        y.attrs["MATLAB_class"] = np.bytes_("cell")
 
 
 def write_svmlight(folder):
@@ -352,6 +399,43 @@ def linked_h5():
     with h5py.File(file, "w") as held:
         held["x"] = h5py.ExternalLink("/dev/tty", "x")
         held.create_dataset("y", (12,), "i8", external=[("/dev/tty", 0, 96)])
+    return file.getvalue()
+
+
+def repeated_cells():
+    """2 million cells of one text."""
+    n, file = 2_000_000, io.BytesIO()
+    with h5py.File(file, "w") as held:
+        held["x"] = np.zeros((4, 3))
+        cell = held.create_dataset("#refs#/a", data=np.full((1, 4000), 97, "u2"))
+        y = held.create_dataset("y", (n,), h5py.ref_dtype, chunks=(n,), compression="gzip")
+        address = struct.pack("<Q", h5py.h5o.get_info(cell.id).addr)
+        y.id.write_direct_chunk((0,), zlib.compress(address * n))
+        y.attrs["MATLAB_class"] = np.bytes_("cell")
+    return file.getvalue()
+
+
+def wide_h5ad(shape=(10, 10**12)):
+    """A sparse matrix of one number that announces very many."""
+    file = io.BytesIO()
+    with h5py.File(file, "w") as held:
+        put_sparse(held.create_group("X"), scipy.sparse.csr_matrix(np.eye(10, 1)))
+        held["X"].attrs.update({"encoding-type": "csr_matrix", "shape": shape})
+        held.create_group("obs")
+        held.create_group("var")
+    return file.getvalue()
+
+
+def long_h5ad():
+    """10^9 rows, whose pointers are packed in few bytes."""
+    file = io.BytesIO()
+    with h5py.File(file, "w") as held:
+        group = held.create_group("X")
+        group["data"], group["indices"] = np.ones(1), np.zeros(1, int)
+        group.create_dataset("indptr", (10**9 + 1,), "i8", chunks=(10**6,), compression=9)
+        group.attrs.update({"encoding-type": "csr_matrix", "shape": (10**9, 5)})
+        held.create_group("obs")
+        held.create_group("var")
     return file.getvalue()
 
 
@@ -495,6 +579,8 @@ READERS = {
         own,
         same_name([*H5_BOMBS, long_texts_h5, unallocated_texts_h5], "a.h5"),
     ),
+    "cells.h5": Reader(write_cells, read_cells, same_name([*H5_BOMBS, wide_h5ad, long_h5ad], "a.h5ad")),
+    "v7.3.mat": Reader(write_mats_73, own, same_name([*H5_BOMBS, repeated_cells], "sparse.mat")),
     "csv": Reader(
         lambda folder: pd.DataFrame(X).assign(kind=Y).to_csv(folder / "x.csv", index=False),
         partial(own, label_column="kind"),

@@ -186,8 +186,8 @@ BAD_FILES = {  # what: (file, writes it, how it is read, what the message says)
     "no hdf5": ("x.h5", text("nothing"), {}, "damaged"),
     "no mat": ("x.mat", text("nothing"), {}, "damaged"),
     "no svmlight": ("x.svm", text("not numbers\n"), {}, "damaged"),
-    "other array": ("x.h5", hdf5({"z": X}), {}, "['z']"),
-    "array not there": ("x.h5:/g/z", hdf5({"g/x": X}), {}, "has no array /g/z: /g holds ['x']"),
+    "other array": ("x.h5", hdf5({"z": X[0], "u": X[1]}), {}, "holds u (5) and z (5): it must hold an array x"),
+    "array not there": ("x.h5:/g/z", hdf5({"g/x": X}), {}, "has no array /g/z: it holds g/x (12 x 5)"),
     "group not there": ("x.h5:/q/z", hdf5({"g/x": X}), {}, "has no array /q/z"),
     "label array": ("x.npz", lambda path: np.savez(path, x=X), {"label_column": "y"}, "no array 'y'"),
     "mat cell": (
