@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from dec_keras.data.arrays import h5_file, mat_file, npy_file, npz_file, svmlight_file
-from dec_keras.data.images import images
+from dec_keras.data.images import IMAGES, images
 from dec_keras.data.reading import Reading
 from dec_keras.data.tables import csv_file, parquet_file
 from files import InputError
@@ -21,7 +21,7 @@ IN_HDF5 = re.compile(r"(.+\.(?:h5|hdf5)):(/.+)", re.I)
 
 def is_own(name):
     """Whether `name` is the path of a folder or of a file in a format that is read here."""
-    if IN_HDF5.fullmatch(str(name)) or Path(name).suffix.lower() in READERS:
+    if IN_HDF5.fullmatch(str(name)) or Path(name).suffix.lower() in (*READERS, *IMAGES):
         return True
     return str(name) != "" and Path(name).is_dir()
 
@@ -47,6 +47,8 @@ def read(name, how=None):
         reader = images
     elif not path.is_file():
         raise InputError(f"There is no file {path}: check the path.")
+    elif path.suffix.lower() in IMAGES:
+        raise InputError(f"{path} is one image, and each sample is an image: give the folder that holds them.")
     else:
         reader = READERS[path.suffix.lower()]
     x, y, about = told(lambda paths: reader(paths[0], how, *([inside] if inside else [])), [path])
