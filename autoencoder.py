@@ -11,7 +11,7 @@ import metrics
 from batches import BatchTrainer, batches_per_epoch, checksum, endless_batches, predict
 from checkpoint import Checkpoint, as_json
 from clustering import check_finite, configuration, kmeans_start
-from files import GrowingTable, InputError, check_number, check_whole
+from files import GrowingTable, InputError, check_number, check_whole, is_terminal
 from settings import PAPER_BATCHES
 from weights import load_weights, read_attributes, save_model
 
@@ -222,7 +222,7 @@ def _reconstruct(dec, model, x, optimizer, epochs, batch_size, checkpoint, stage
             steps_per_epoch=steps,
             shuffle=False,
             callbacks=[_StopOnNaN(), *callbacks, _LossLog(log, rows), checkpoint],
-            verbose=1 if sys.stdout.isatty() else 2,
+            verbose=0 if sys.stdout is None else 1 if is_terminal(sys.stdout) else 2,
         )
 
 

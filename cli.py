@@ -246,6 +246,10 @@ class Record:
             had, has = (dict(values["settings"], **values["data"]) for values in (earlier, self.values))
         except (LookupError, TypeError) as error:
             raise InputError(f"{self.path} is damaged ({error}): begin anew, without --resume.") from error
+        if "tol" not in had:
+            raise InputError(
+                f"{self.path} is of an earlier version, which rounded its settings: begin anew, without --resume."
+            )
         if differ := [f"{name} {had.get(name)} (now {has[name]})" for name in has if had.get(name) != has[name]]:
             raise InputError(
                 f"The run in {self.path.parent} had {', '.join(differ)}: give the same, or leave --resume out."
@@ -378,7 +382,7 @@ def number_of_clusters(asked, x, y):
 
 
 def print_settings(dec, args, settings, scaler):
-    """Prints the settings in force, one a line, and returns them as a dict."""
+    """Prints the settings in force, one a line, and returns them as a dict, not rounded."""
     epochs = f"{settings.pretrain_epochs} epochs" if settings.pretrain_epochs else f"{PAPER_BATCHES} batches"
     pretraining = f"{settings.pretraining}, {epochs}"
     if settings.pretraining == "end-to-end":
@@ -396,7 +400,8 @@ def print_settings(dec, args, settings, scaler):
         "optimizer": settings.optimizer,
         "batch size": args.batch_size,
         "update interval": f"{settings.update_interval} batches" if settings.update_interval else "one epoch",
-        "stop": f"after {args.maxiter} batches, or when fewer than {args.tol:.2%} of the labels change",
+        "maxiter": args.maxiter,
+        "tol": args.tol,
         "seed": args.seed,
     }
     if dec.name == "IDEC":
@@ -434,11 +439,12 @@ def report(dec, y, args, settings, errors):
 
 def report_sizes(sizes):
     print("Cluster sizes:", " ".join(map(str, sizes)))
-    if (empty := int(np.sum(sizes == 0))) > 0:
-        print(f"Warning: {empty} of {len(sizes)} clusters are empty; fewer clusters may fit the data better.")
-    if sizes.max() > max(0.5, 2 / len(sizes)) * sizes.sum():
-        share = sizes.max() / sizes.sum()
+    if (empty := np.flatnonzero(sizes == 0)).size:
+        numbers = f"number{'s'[: empty.size > 1]} {reading.listed(empty)}"
+        print(f"Warning: {empty.size} of {len(sizes)} clusters are empty, {numbers}; fewer may fit the data better.")
+    if sizes.max() > min(0.9, max(0.5, 2 / len(sizes))) * sizes.sum():
+        share = 100 * sizes.max() // sizes.sum()
         print(
-            f"Warning: one cluster holds {share:.0%} of the samples; a longer pretraining, another seed or data scaled "
+            f"Warning: one cluster holds {share}% of the samples; a longer pretraining, another seed or data scaled "
             "to about [0, 1] may help."
         )

@@ -27,7 +27,7 @@ from threadpoolctl import threadpool_limits
 import metrics
 from batches import BatchTrainer, batches_per_epoch, checksum, endless_batches, pieces, predict
 from checkpoint import Checkpoint
-from files import GrowingTable, InputError, check_number, check_whole
+from files import GrowingTable, InputError, check_number, check_whole, is_terminal
 from weights import save_model
 
 if keras.backend.backend() != "tensorflow":
@@ -400,7 +400,7 @@ def cluster(dec, x, y, *, maxiter, batch_size, tol, update_interval, save_dir, s
             steps_per_epoch=update_interval,
             shuffle=False,
             callbacks=[interval_end, intermediate_models, *callbacks, checkpoint],
-            verbose=int(sys.stdout.isatty()),
+            verbose=int(is_terminal(sys.stdout)),
         )
     result.seconds = checkpoint.seconds
     if save_dir:

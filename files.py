@@ -6,12 +6,13 @@ all.
 
 import csv
 import errno
-import io
 import os
 import signal
 import sys
+import threading
 import uuid
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import filelock
@@ -31,8 +32,7 @@ def errors_told(program, when_stopped="Stopped."):
         program: its name, which its errors begin with.
         when_stopped: what is said when it is stopped, such as how to go on.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with _lasting(sys.stdout) as out, _lasting(sys.stderr) as err, redirect_stdout(out), redirect_stderr(err):
+    with _sigterm_like_ctrl_c(), _outlasting("stdout"), _outlasting("stderr"):
         try:
             yield
         except (InputError, FloatingPointError, OSError) as error:
@@ -44,24 +44,54 @@ def errors_told(program, when_stopped="Stopped."):
 
 
 @contextmanager
-def _lasting(stream):
-    """Standard output or error, whose reader may go before us, as `tee` does at Ctrl-C: the rest is then dropped."""
-    if stream is None or stream not in (sys.__stdout__, sys.__stderr__):
-        yield stream
+def _sigterm_like_ctrl_c():
+    if threading.current_thread() is not threading.main_thread():  # others get and set no signals
+        yield
         return
-    stream.flush()
-    buffer = io.BufferedWriter(_Lasting(stream.fileno(), "w", closefd=False))
-    by_line = stream.line_buffering or stream.write_through
-    with io.TextIOWrapper(buffer, stream.encoding, stream.errors, line_buffering=by_line) as lasting:
-        yield lasting
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
 
 
-class _Lasting(io.FileIO):
-    def write(self, data):
+@contextmanager
+def _outlasting(name):
+    """Has sys.stdout or sys.stderr escape what its encoding lacks, and drop the rest once its reader is gone."""
+    stream = getattr(sys, name)
+    can_escape = hasattr(stream, "reconfigure")
+    errors = stream.errors if can_escape else None
+    if can_escape:
+        stream.reconfigure(errors="backslashreplace")
+    setattr(sys, name, stream and _Output(stream))
+    try:
+        yield
+    finally:
+        if stream:
+            getattr(sys, name).flush()
+        setattr(sys, name, stream)
+        if can_escape:
+            stream.reconfigure(errors=errors)
+
+
+class _Output:
+    def __init__(self, stream):
+        self._stream = stream
+
+    def __getattr__(self, name):
+        attribute = getattr(self._stream, name)
+        return partial(self._until_unread, attribute) if name in ("write", "flush") else attribute
+
+    def _until_unread(self, method, *text):
         try:
-            return super().write(data)
-        except BrokenPipeError:
-            return len(data)
+            return method(*text)
+        except BrokenPipeError:  # its reader went before us, as `tee` does at Ctrl-C
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+
+def is_terminal(stream):
+    """Whether a stream, such as sys.stdout, is a terminal: it may be None, or an object with write and flush alone."""
+    return hasattr(stream, "isatty") and stream.isatty()
 
 
 def check_whole(name, value, at_least, at_most=None):
@@ -183,7 +213,7 @@ def write_csv(path, columns, rows):
         columns: their names, in order.
         rows: dicts; what they lack is left empty.
     """
-    with whole_file(path) as temporary, open(temporary, "w", newline="") as file:
+    with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(rows)
@@ -206,7 +236,7 @@ class GrowingTable:
     def add(self, row):
         self.rows.append(row)
         if self.path:
-            with _writing(self.path), open(self.path, "a", newline="") as file:
+            with _writing(self.path), open(self.path, "a", newline="", encoding="utf-8") as file:
                 csv.DictWriter(file, self.columns).writerow(row)
 
 

@@ -18,11 +18,10 @@ BYTES, ITEMS = 2**24, 5000  # to go through: a loop shows in few, and a sound fi
 # What arrays may be packed by. The HDF5 library's other filters have let crafted numbers write past its memory.
 FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32, h5py.h5z.FILTER_LZF}
 
-while h5py.h5pl.size():  # folders that the library would load a filter from which it does not have
-    h5py.h5pl.remove(0)
-
 
 def main():
+    while h5py.h5pl.size():  # folders that the library would load a filter from which it does not have
+        h5py.h5pl.remove(0)
     for line in sys.stdin:
         number, path = json.loads(line)
         child = os.fork()

@@ -21,7 +21,7 @@ INSIDE = re.compile(r"(.+\.(?:h5|hdf5|h5ad|mat|npz)):(.+)", re.I)  # file:array
 
 def is_own(name):
     """Whether `name` is a path: of a kind of file that is read here, or of what is there."""
-    if INSIDE.fullmatch(str(name)) or Path(name).suffix.lower() in READERS:
+    if INSIDE.fullmatch(str(name)) or Path(name).suffix.lower() in (*READERS, *IMAGES):
         return True
     return str(name) != "" and Path(name).exists()
 
@@ -51,6 +51,8 @@ def read(name, how=None):
         raise InputError(f"There is no file {path}: check the path.")
     elif suffix in READERS:
         reader = READERS[suffix]
+    elif suffix in IMAGES:
+        raise InputError(f"{path} is one image, and each sample is an image: give the folder that holds them.")
     else:
         what_to_do = UNREAD.get(suffix, "save it as .csv, or its arrays by np.savez")
         raise InputError(f"{path} is of a kind that is not read{f', {suffix}' if suffix else ''}: {what_to_do}.")

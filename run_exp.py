@@ -233,7 +233,7 @@ def loadable(args, todo):
 
 def log_error(folder, what, error):
     """Keeps an error's traceback in errors.log, and prints its last line."""
-    with open(folder / "errors.log", "a") as log:
+    with open(folder / "errors.log", "a", encoding="utf-8") as log:
         log.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {what}\n{error.rstrip()}\n\n")
     print(f"FAILED: {what}: {error.strip().splitlines()[-1]} (see {folder / 'errors.log'})", flush=True)
 
@@ -267,6 +267,7 @@ def trial_process(task, jobs):
     limits = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     threads = str(max(1, joblib.cpu_count() // jobs))
     environment = {name: threads for name in (*limits, "MKL_NUM_THREADS")} | os.environ
+    environment["PYTHONIOENCODING"] = "utf-8:backslashreplace"
     with open(folder / "log.txt", "a") as log:
         streams = {"stdin": subprocess.PIPE, "stdout": log, "stderr": subprocess.STDOUT}  # it ends with its stdin
         process = subprocess.Popen([sys.executable, str(TRIAL), json.dumps(task)], env=environment, **streams)

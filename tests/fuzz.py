@@ -284,8 +284,8 @@ def write_svmlight(folder):
 
 
 def write_images(folder):
-    pixels = (np.random.default_rng(0).random((7, 5, 4, 3)) * 255).astype(np.uint8)
-    for suffix, image in zip(("png", "jpg", "bmp", "gif", "tif", "webp", "jpeg"), pixels, strict=True):
+    pixels = (np.random.default_rng(0).random((8, 5, 4, 3)) * 255).astype(np.uint8)
+    for suffix, image in zip(("png", "jpg", "bmp", "gif", "tif", "webp", "jpeg", "ppm"), pixels, strict=True):
         Image.fromarray(image).save(folder / f"image.{suffix}")
 
 
@@ -517,7 +517,7 @@ def same_name(bombs, *names):
     return {name: bombs for name in names}
 
 
-IMAGE_NAMES = [f"image.{suffix}" for suffix in ("png", "jpg", "gif", "tif")]
+IMAGE_NAMES = [f"image.{suffix}" for suffix in ("png", "jpg", "gif", "tif", "ppm")]
 JF = b"10 256\n"
 WEIGHTS = (keras.Variable(np.ones((4, 3), np.float32)), keras.Variable(np.zeros(3, np.float32)))
 

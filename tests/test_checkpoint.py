@@ -464,6 +464,14 @@ def test_the_command_line_goes_on_and_says_when_all_is_done(tmp_path, every_epoc
 
     with pytest.raises(InputError, match=r"had .*seed 0 \(now 1\): give the same"):
         run(tmp_path / "cut", "--resume", "--seed", "1")
+    with pytest.raises(InputError, match=r"had tol 0\.0 \(now 1e-06\): give the same"):  # either is 0.00%
+        run(tmp_path / "cut", "--resume", "--tol", "1e-6")
+    finished = json.loads((tmp_path / "cut" / "run.json").read_text())
+    finished["settings"]["stop"] = f"after {finished['settings'].pop('maxiter')} batches, or when fewer than 0.00% ..."
+    del finished["settings"]["tol"]
+    (tmp_path / "cut" / "run.json").write_text(json.dumps(finished))
+    with pytest.raises(InputError, match=r"run\.json is of an earlier version.*begin anew, without --resume"):
+        run(tmp_path / "cut", "--resume")
     (tmp_path / "cut" / "run.json").write_text("{}")
     with pytest.raises(InputError, match=r"run.json is damaged .*without --resume"):
         run(tmp_path / "cut", "--resume")

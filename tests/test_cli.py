@@ -208,12 +208,16 @@ def test_diverging_run_ends_in_one_sentence(blobs, tmp_path, capsys):
 def test_warnings_of_empty_and_dominant_clusters(capsys):
     cli.report_sizes(np.array([90, 10, 0, 0]))
     text = capsys.readouterr().out
-    assert "2 of 4 clusters are empty" in text
+    assert "2 of 4 clusters are empty, numbers 2 and 3;" in text
     assert "one cluster holds 90% of the samples" in text
     cli.report_sizes(np.array([30, 20, 25, 25]))
     assert "Warning" not in capsys.readouterr().out
-    cli.report_sizes(np.array([60, 40]))
-    assert "Warning" not in capsys.readouterr().out
+    for sizes, share in (([300, 1], "99%"), ([91, 9], "91%"), ([300, 0], "100%"), ([70, 20, 10], "70%")):
+        cli.report_sizes(np.array(sizes))
+        assert f"one cluster holds {share} of the samples" in capsys.readouterr().out
+    for sizes in ([60, 40], [85, 15], [60, 20, 20]):
+        cli.report_sizes(np.array(sizes))
+        assert "Warning" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

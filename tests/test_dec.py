@@ -23,6 +23,29 @@ def trained(tmp_path_factory):
     return dec, folder
 
 
+class Bare:
+    """A stream of write and flush alone, such as a tee into a log."""
+
+    def __init__(self):
+        self.text = ""
+
+    def write(self, text):
+        self.text += text
+
+    def flush(self):
+        pass
+
+
+@pytest.mark.parametrize("stream", [None, Bare()])
+def test_it_trains_whatever_standard_output_is(stream, dec, blobs, monkeypatch):
+    """None is what pythonw has."""
+    monkeypatch.setattr("sys.stdout", stream)
+    dec.pretrain(*blobs, epochs=1, save_dir=None)
+    dec.pretrain_layerwise(*blobs, epochs=1, save_dir=None)
+    dec.fit(*blobs, maxiter=2, update_interval=1, save_dir=None)
+    assert stream is None or ("loss: " in stream.text and "Iter 1: acc" in stream.text)
+
+
 def test_it_clusters(dec, blobs, tmp_path):
     x, y = blobs
     dec.pretrain(x, epochs=60, save_dir=tmp_path)

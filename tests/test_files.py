@@ -67,6 +67,72 @@ def test_a_scripts_output_is_whole():
     assert done.stdout.decode() == "\u00e9!\n"
 
 
+def run_script(script, **environment):
+    environment = os.environ | environment
+    return subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, env=environment)
+
+
+def test_names_that_the_outputs_encoding_lacks_are_escaped():
+    script = "import files\nwith files.errors_told('x.py'):\n    print('\u8eab\u9ad8 \xe9')\nprint('\u8eab')"
+    done = run_script(script, PYTHONIOENCODING="cp1252")
+    assert done.stdout.rstrip() == rb"\u8eab\u9ad8 " + "\xe9".encode("cp1252")
+    assert b"UnicodeEncodeError" in done.stderr  # outside a script's work it is as it was
+
+
+def test_what_a_script_changes_of_its_process_is_given_back():
+    """The handler of SIGTERM and the streams, for who calls it in Python."""
+    script = """
+import files, signal, sys
+mine = lambda *_: None
+for before in (mine, signal.SIG_DFL, signal.SIG_IGN):
+    signal.signal(signal.SIGTERM, before)
+    streams = sys.stdout, sys.stdout.errors, sys.stderr
+    try:
+        with files.errors_told("x.py"):
+            assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
+            raise files.InputError("bad")
+    except SystemExit as end:
+        assert end.code == 2
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert streams == (sys.stdout, sys.stdout.errors, sys.stderr)
+"""
+    done = run_script(script)
+    assert (done.returncode, done.stderr) == (0, 3 * b"x.py: error: bad\n")
+
+
+@pytest.mark.parametrize("stream", ["None", "Bare()"])
+def test_a_script_works_with_any_stream_and_in_any_thread(stream):
+    script = f"""
+import files, sys, threading
+class Bare:
+    def write(self, text): sys.__stdout__.write(text)
+    def flush(self): pass
+def work():
+    with files.errors_told("x.py"):
+        print("said")
+        raise files.InputError("bad")
+sys.stdout = sys.stderr = {stream}
+thread = threading.Thread(target=work)
+thread.start(), thread.join()
+try: work()
+except SystemExit as end: sys.__stdout__.write(str(end.code))
+"""
+    done = run_script(script)
+    said = "" if stream == "None" else 2 * "said\nx.py: error: bad\n"
+    assert (done.returncode, done.stdout.decode(), done.stderr) == (0, f"{said}2", b"")
+
+
+def test_tables_are_in_utf_8_whatever_the_systems_encoding(tmp_path):
+    script = """
+import files
+table = files.GrowingTable("x.csv", ["\\u8eab"], [])
+table.add({"\\u8eab": "\\u9ad8"})
+"""
+    locale = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=os.environ | locale, check=True)
+    assert (tmp_path / "x.csv").read_text(encoding="utf-8").split() == ["\u8eab", "\u9ad8"]
+
+
 def test_a_full_disk_is_told_and_the_old_file_stays(tmp_path):
     path, limits = tmp_path / "x.npy", resource.getrlimit(resource.RLIMIT_FSIZE)
     write_csv(tmp_path / "log.csv", ["a"], [{"a": 1}])

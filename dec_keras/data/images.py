@@ -1,47 +1,91 @@
 """Folders of images -> x, y."""
 
+import io
 import math
 import os
 import warnings
-from dataclasses import replace
+from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from dec_keras.data.reading import About, listed
+from dec_keras.data.reading import BACKGROUNDS, About, listed
 from files import InputError
 from untrusted import check_expansion, told
 
-IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
-FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "TIFF", "WEBP")  # Pillow would run Ghostscript for an EPS file
+IMAGES = (
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp"),
+    *(".pgm", ".ppm", ".pbm", ".pnm"),
+)
+# Pillow would run Ghostscript for an EPS file.
+FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "TIFF", "WEBP", "PPM")
+DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N")  # Pillow's modes of grey in more than 8 bits, cut off at 255 by convert
+SHOWS = 16  # levels of grey: pixels that differ by fewer show nothing
+
+
+@dataclass
+class _Seen:
+    """Of a folder's images, how many have or are what is worth a note, and the highest value of the deep ones."""
+
+    paged: int = 0
+    deep: int = 0
+    highest: int = 0
+    transparent: int = 0
+    lost: int = 0
 
 
 def images(folder, how):
-    """All images in a folder and below, in the order of their names."""
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in IMAGES and path.name[0] != ".")
-    paths = sorted(path for path in found if path.is_file())
-    if not paths:
-        raise InputError(f"{folder} holds no images ({', '.join(IMAGES)}): give a folder of images, or a file.")
+    """All images in a folder and below, in the order of their names. Hidden ones are left out.
+
+    Of an image of several pages or frames the first is read. Transparent images are composed on white, or on black or
+    grey where fewer of them are lost, which is when they become of one colour. Grey of more than 8 bits loses the
+    lowest: 8 of 16, and fewer if no value in the folder has all 16. What is done and left out is printed.
+    """
+    paths = _files(folder)
     names = [Path(_in_unicode(path.relative_to(folder))) for path in paths]
     y = None
     if how.labels_from_folders and not how.n_features:  # new ones may lie anywhere
         if stray := [str(name) for name in names if len(name.parts) == 1]:
             raise InputError(f"{folder}: {listed(stray)} lie in no subfolder that --labels_from_folders could label.")
         y = np.array([name.parts[0] for name in names])
-    first = told(lambda paths: _pixels(paths[0], how), paths[:1])
-    x = np.empty((len(paths), *first.shape), np.uint8)
-    for i, path in enumerate(paths):
-        image = told(lambda paths: _pixels(paths[0], how), [path])
-        if image.shape != first.shape:
-            sizes = ["{}x{}".format(*pixels.shape) for pixels in (first, image)]
-            raise InputError(
-                f"{paths[0]} has {sizes[0]} pixels (height x width) and {path} {sizes[1]}: bring all to one size, "
-                f"such as --image_size {sizes[0]}."
-            )
-        x[i] = image
-    about = About([name.as_posix() for name in names], image_shape=first.shape)
-    return x, y, replace(about, reading=replace(how, image_size=first.shape[:2]))
+    x, how, seen = _read(paths, how)
+    for note in _notes(seen, how, len(x)):
+        print(f"{folder}: {note}")
+    if not how.n_features:
+        _check_contrast(folder, x)
+    about = About([name.as_posix() for name in names], image_shape=x.shape[1:])
+    return x, y, replace(about, reading=replace(how, image_size=x.shape[1:3]))
+
+
+def _files(folder):
+    """Sorted paths of a folder's images. Prints what else is there."""
+    paths, left_out = [], Counter()
+    for place, folders, files in os.walk(folder, onerror=_told):
+        left_out["links to folders"] += sum(os.path.islink(os.path.join(place, name)) for name in folders)
+        for path in (Path(place, name) for name in files):
+            hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+            if path.suffix.lower() not in IMAGES:
+                left_out[path.suffix.lower() or "without an ending"] += not hidden
+            elif hidden:
+                left_out["hidden images"] += 1
+            elif not path.is_file():
+                left_out["broken links"] += 1
+            else:
+                paths.append(path)
+    others = [f"{number} {kind}" for kind, number in left_out.most_common() if number]
+    others = _in_unicode(listed(others)) if others else ""
+    if not paths:
+        held = f", but {others}" if others else ""
+        raise InputError(f"{folder} holds no images ({', '.join(IMAGES)}){held}: give a folder of images, or a file.")
+    if others:
+        print(f"{folder}: left out: {others}.")
+    return sorted(paths)
+
+
+def _told(error):
+    raise InputError(f"Cannot read the folder {error.filename} ({error.strerror}): give one that can be read.")
 
 
 def _in_unicode(path):
@@ -49,20 +93,136 @@ def _in_unicode(path):
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def _pixels(path, how):
+def _read(paths, how):
+    """All images' bytes of shape `(n, height, width[, 3])`, the Reading they were read by, and _Seen."""
+    x, seen = _stack(paths, how)
+    if seen.deep and how.bits is None:
+        how = replace(how, bits=max(8, seen.highest.bit_length()))
+        if how.bits < 16:
+            x, seen = _stack(paths, how)
+    if seen.transparent and how.background is None:
+        lost, latest = {}, BACKGROUNDS[0]
+        for background in BACKGROUNDS:
+            if background != latest:
+                x, seen = _stack(paths, replace(how, background=background))
+            lost[background], latest = seen.lost, background
+            if not seen.lost:
+                break
+        how = replace(how, background=min(lost, key=lost.get))
+        if how.background != latest:
+            x, seen = _stack(paths, how)
+    return x, how, seen
+
+
+def _stack(paths, how):
+    seen = _Seen()
+    first = told(lambda paths: _pixels(paths[0], how, _Seen()), paths[:1])
+    x = np.empty((len(paths), *first.shape), np.uint8)
+    for i, path in enumerate(paths):
+        image = told(lambda paths: _pixels(paths[0], how, seen), [path])
+        if image.shape != first.shape:
+            sizes = ["{}x{}".format(*pixels.shape) for pixels in (first, image)]
+            raise InputError(
+                f"{paths[0]} has {sizes[0]} pixels (height x width) and {path} {sizes[1]}: bring all to one size, "
+                f"such as --image_size {sizes[0]}."
+            )
+        x[i] = image
+    return x, seen
+
+
+def _pixels(path, how, seen):
     """An image as bytes of shape `(height, width)`, or `(height, width, 3)` in colour."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # its error stays
-        image = Image.open(path, formats=FORMATS)
-    with image:
-        numbers = math.prod(image.size) * len(image.getbands())
-        check_expansion(path, numbers, numbers, path.stat().st_size)
-        if image.mode.startswith("I;16"):  # 16 bits of grey, which Pillow would cut off at 255
-            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-        elif image.mode in ("I", "F"):
-            raise InputError(f"{path} has more than 16 bits a pixel: save it as an image of 8 bits.")
-        image = ImageOps.exif_transpose(image).convert("RGB" if how.color else "L")
-        if how.image_size is not None:
-            height, width = how.image_size
-            image = image.resize((width, height), Image.Resampling.BILINEAR)
-        return np.asarray(image)
+    image = _opened(path)
+    numbers = math.prod(image.size) * len(image.getbands())
+    check_expansion(path, numbers, numbers, path.stat().st_size)
+    seen.paged += getattr(image, "is_animated", False)
+    image = ImageOps.exif_transpose(image)
+    if image.mode in DEEP:
+        image = _eight_bits(path, image, how.bits or 16, seen)
+    elif image.mode == "F":
+        raise InputError(
+            f"{path} has pixels of floating-point numbers: save it with 8 or 16 bits a pixel, or all images as an "
+            "array of shape (n, height, width) in a .npy file."
+        )
+    image, is_transparent = _opaque(image, how.background or BACKGROUNDS[0])
+    try:
+        image = image.convert("RGB" if how.color else "L")
+    except ValueError as error:
+        raise InputError(
+            f"{path} is an image in {image.mode}, which is not read: save it in RGB or grey, with 8 bits a channel."
+        ) from error
+    if how.image_size is not None:
+        height, width = how.image_size
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    pixels = np.asarray(image)
+    seen.transparent += is_transparent
+    seen.lost += is_transparent and int(np.ptp(pixels)) < SHOWS
+    return pixels
+
+
+def _opened(path):
+    """An image of the file's bytes: else Pillow takes all memory that a PNG announces, and misreads turned TIFFs."""
+    data = path.read_bytes()
+    if not data:
+        raise InputError(f"Cannot read {path}: it is empty; get it again, or delete it.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # its error stays
+            return Image.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError as error:
+        raise InputError(
+            f"Cannot read {path}: it is damaged, none of {', '.join(FORMATS)}, or has pixels of a kind that Pillow "
+            "does not read, such as 64 bits or five channels; get it again, or save it as a PNG of 8 bits a channel."
+        ) from error
+
+
+def _eight_bits(path, image, bits, seen):
+    """A grey image whose values have `bits` bits, in 8, of mode L or LA."""
+    values = np.asarray(image)
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high >= 2**16:
+        raise InputError(f"{path} has pixels from {low} to {high}: bring them to 0 to 65535, or save it with 8 bits.")
+    seen.deep, seen.highest = seen.deep + 1, max(seen.highest, high)
+    grey = Image.fromarray(np.minimum(values >> (bits - 8), 255).astype(np.uint8))
+    transparent = image.info.get("transparency")  # the grey that stands for it
+    if isinstance(transparent, int):
+        grey.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
+    return grey
+
+
+def _opaque(image, background):
+    """An image on a background, and whether any of its pixels is transparent."""
+    if not image.has_transparency_data:
+        return image, False
+    alpha = image.getchannel("A") if image.mode == "PA" else None  # which Pillow 11's convert loses
+    image = image.convert("RGBA")
+    alpha = alpha or image.getchannel("A")
+    if alpha.getextrema()[0] == 255:
+        return image, False
+    below = Image.new("RGB", image.size, background)
+    below.paste(image, mask=alpha)
+    return below, True
+
+
+def _notes(seen, how, n):
+    """What was done to a folder's n images, in sentences."""
+    if seen.paged:
+        yield f"{seen.paged} of {n} files have more than one page or frame: the first is read, the others are left out."
+    if seen.deep:
+        divided = f"divided by {2 ** (how.bits - 8)}" if how.bits > 8 else "which fit in 8 bits"
+        yield f"{seen.deep} of {n} images have 16 bits a pixel, with values up to {seen.highest}: {divided}."
+    if seen.transparent:
+        yield f"{seen.transparent} of {n} images are transparent in places: composed on {how.background}."
+    if seen.lost:
+        yield f"Warning: {seen.lost} of {n} images are of one colour there."
+
+
+def _check_contrast(folder, x):
+    low, high = int(x.min()), int(x.max())
+    if low == high:
+        raise InputError(f"{folder}: all pixels of all {len(x)} images have the value {low}: nothing tells them apart.")
+    if high - low < SHOWS:
+        print(
+            f"{folder}: Warning: all pixels lie between {low} and {high} of 255. If the images show more, stretch "
+            "their values to 0 to 255."
+        )

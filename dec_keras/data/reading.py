@@ -6,6 +6,7 @@ import numpy as np
 
 from files import InputError, check_whole
 
+BACKGROUNDS = ("white", "black", "grey")  # of transparent images, in the order of preference
 SHOWN = 10  # columns or rows named in an error
 
 
@@ -18,6 +19,8 @@ class Reading:
             of arrays: the name of the labels' array. None: a table has none, and arrays are named as in `PAIRS`.
         image_size: (height, width) that images are brought to; None: they must all have one size.
         color: images in red, green and blue, not in grey.
+        background: of `BACKGROUNDS`, what transparent images are composed on; None: chosen by `images.images`.
+        bits: of the highest value in images of 16 bits, from 8 to 16, which are brought to 8; None: as found.
         labels_from_folders: an image's label is the name of the subfolder that it is in.
         zero_based: whether a svmlight file numbers its features from 0; None: it does if it has a feature 0.
         n_features: of the data that new data are to be like, which may lack labels; None: these are no new data.
@@ -27,6 +30,8 @@ class Reading:
     label_column: str | None = None
     image_size: tuple | None = None
     color: bool = False
+    background: str | None = None
+    bits: int | None = None
     labels_from_folders: bool = False
     zero_based: bool | None = None
     n_features: int | None = None
@@ -87,6 +92,10 @@ def from_attributes(attributes, n_features=None):
         if reading.image_size is not None:
             height, width = (check_whole("a side of images", side, at_least=1) for side in reading.image_size)
             reading = replace(reading, image_size=(height, width))
+        if reading.bits is not None:
+            reading = replace(reading, bits=check_whole("bits", reading.bits, at_least=8, at_most=16))
+        if reading.background not in (None, *BACKGROUNDS):
+            raise ValueError(f"no background {reading.background}")
         return replace(reading, label_column=None if reading.label_column is None else str(reading.label_column))
     except (TypeError, ValueError) as error:
         raise InputError(
