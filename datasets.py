@@ -4,9 +4,6 @@ A data set's files are looked for in `$DEC_DATA_DIR/<folder>`, `data/<folder>`, 
 and only then downloaded to `data/<folder>`, with a checksum. Nothing is ever unpickled.
 """
 
-import bz2
-import gzip
-import io
 import math
 import os
 import struct
@@ -31,12 +28,11 @@ from dec_keras.data.arrays import npz
 from dec_keras.data.reading import About
 from files import InputError, whole_file
 from own_data import READERS, is_own, read
-from untrusted import arrays, check_features, in_brief, open_h5, plain_array, told
+from untrusted import arrays, check_features, in_brief, open_h5, plain_array, told, unpacked
 
 DATA = Path(__file__).resolve().parent / "data"
 ON_DISK = (np.memmap, ScaledRows)
 PROTOCOLS = ("https://",)
-UNPACKED = 30  # times its size that a compressed file may unpack to
 ALIASES = {"reuters": "reuters10k", "reutersidf10k": "reuters10k"}
 
 
@@ -179,32 +175,6 @@ def _rows(lines, delimiter=None):
     return rows
 
 
-def _open(path):
-    unpack = {".gz": gzip.open, ".bz2": bz2.open}.get(path.suffix)
-    return open(path, "rb") if unpack is None else io.BufferedReader(_Unpacked(path, unpack))
-
-
-class _Unpacked(io.RawIOBase):
-    """A compressed file, until more comes out of it than of any real one."""
-
-    def __init__(self, path, unpack):
-        self.file, self.left = unpack(path, "rb"), 2**20 + UNPACKED * path.stat().st_size
-
-    def readable(self):
-        return True
-
-    def readinto(self, buffer):
-        size = self.file.readinto(buffer)
-        self.left -= size
-        if self.left < 0:
-            raise ValueError(f"it unpacks to more than {UNPACKED} times its size")
-        return size
-
-    def close(self):
-        self.file.close()
-        super().close()
-
-
 def _images_npz(paths):
     """Keras' own mnist.npz."""
     with arrays(paths[0]) as held:
@@ -219,7 +189,7 @@ def _idx(paths):
 
 
 def _idx_array(path):
-    with _open(path) as file:
+    with unpacked(path) as file:
         zero, kind, ndim = struct.unpack(">HBB", file.read(4))
         if zero != 0 or kind != 8:
             raise ValueError("it does not begin as an IDX file of bytes does")
@@ -237,7 +207,7 @@ def _usps_jf(paths):
     """The original authors' text: a header, rows of label and 256 pixels in [0, 2], a terminator."""
     parts = []
     for path in paths:
-        with _open(path) as file:
+        with unpacked(path) as file:
             next(file, None)
             parts.append(_rows(_until_terminator(file, path.name)))
     rows = np.concatenate(parts)
@@ -263,7 +233,7 @@ def _usps_libsvm(paths):
     """LIBSVM's copy: pixels in [-1, 1], labels 1..10."""
     parts = []
     for path in paths:
-        with _open(path) as file:
+        with unpacked(path) as file:
             parts.append(load_svmlight_file(file, n_features=256, dtype=np.float32))
     x = scipy.sparse.vstack([x for x, _ in parts]).toarray()
     return (x + 1) / 2, np.concatenate([y for _, y in parts]).astype(np.int64) - 1
@@ -273,7 +243,7 @@ def _pendigits(paths):
     """UCI: comma-separated rows of 16 coordinates in 0..100 and the label."""
     parts = []
     for path in paths:
-        with _open(path) as file:
+        with unpacked(path) as file:
             parts.append(_rows(file, delimiter=","))
     rows = np.concatenate(parts)
     return rows[:, :-1] / 100, rows[:, -1].astype(np.int64)
@@ -316,7 +286,7 @@ def _rcv1_tokens(paths, subset):
 def _roots(path):
     """{document: its classes among 0..3} of every document; lines "topic document 1"."""
     roots = {}
-    with _open(path) as file:
+    with unpacked(path) as file:
         for line in file.read().decode().splitlines():
             topic, document, _ = line.split()
             classes = roots.setdefault(int(document), [])
@@ -328,7 +298,7 @@ def _roots(path):
 def _documents(paths):
     """Yields (document, text): ".I <document>", ".W", lines of tokens, a blank line."""
     for path in paths:
-        with _open(path) as file:
+        with unpacked(path) as file:
             document, words = None, []
             for line in map(bytes.decode, file):
                 if line.startswith(".I"):
