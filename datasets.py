@@ -73,6 +73,11 @@ def load(name, how=None):
         x, y = dataset.load()
     elif is_own(name):
         x, y, about = read(name, how)
+    elif name and Path(name).exists():
+        raise InputError(
+            f"{name} is of a kind that is not read: unpack it if it is packed, else save it as one of "
+            f"{', '.join(READERS)}."
+        )
     else:
         raise InputError(
             f"There is no data set {name!r}: choose from {', '.join(DATASETS)}, or give the path of a folder of images "
@@ -80,6 +85,8 @@ def load(name, how=None):
         )
     try:
         x, y = check_data(x, y)
+        if dataset is None and y is not None and (how is None or how.n_features is None):
+            check_classes(y)
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
     names = f" ({', '.join(about.features[:3])}{', ...' if len(about.features) > 3 else ''})" if about.features else ""
@@ -135,6 +142,31 @@ def check_data(x, y=None):
         except (ValueError, SystemError):
             raise InputError("y holds what is no text in Unicode: save the labels as text or numbers.") from None
     return x, y
+
+
+def check_classes(y):
+    """Checks that the labels of a file are classes, by which clusters can be counted and scored.
+
+    They are not where they are measurements, or where more than half of the samples have one of their own, as names and
+    numbers of samples are. scikit-learn's `type_of_target` draws the lines there too. A few rows may hold rare classes.
+
+    Args:
+        y: labels of shape `(n,)`, which `check_data` has passed.
+
+    Raises:
+        InputError: if they are not.
+    """
+    if y.dtype.kind == "f" and (parts := y[y != np.round(y)]).size:
+        raise InputError(
+            f"the labels are measurements, such as {parts[0]:g}, and not classes: leave them out, or turn them into "
+            "whole numbers or text."
+        )
+    n_classes = len(np.unique(y))
+    if 2 * n_classes > len(y) + 2:
+        raise InputError(
+            f"{len(y)} samples have {n_classes} different labels, as names or measurements are, and not classes: leave "
+            "them out."
+        )
 
 
 def _check_finite(x):

@@ -21,9 +21,16 @@ IN_HDF5 = re.compile(r"(.+\.(?:h5|hdf5)):(/.+)", re.I)
 
 def is_own(name):
     """Whether `name` is the path of a folder or of a file in a format that is read here."""
-    if IN_HDF5.fullmatch(str(name)) or Path(name).suffix.lower() in READERS:
+    if IN_HDF5.fullmatch(str(name)) or _kind(name) in READERS:
         return True
     return str(name) != "" and Path(name).is_dir()
+
+
+def _kind(path):
+    """The end of a file's name that says its format, such as .csv or .csv.gz."""
+    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
+    packed = suffixes[-1:] in ([".gz"], [".bz2"])
+    return "".join(suffixes[-2:] if packed else suffixes[-1:])
 
 
 def read(name, how=None):
@@ -43,12 +50,12 @@ def read(name, how=None):
     in_hdf5 = IN_HDF5.fullmatch(str(name))
     path, inside = in_hdf5.groups() if in_hdf5 else (name, None)
     path = Path(path)
-    if path.is_dir() and path.suffix.lower() not in READERS:
+    if path.is_dir() and _kind(path) not in READERS:
         reader = images
     elif not path.is_file():
         raise InputError(f"There is no file {path}: check the path.")
     else:
-        reader = READERS[path.suffix.lower()]
+        reader = READERS[_kind(path)]
     x, y, about = told(lambda paths: reader(paths[0], how, *([inside] if inside else [])), [path])
     return x, y, replace(about, eight_bit=x.dtype == np.uint8, reading=replace(about.reading, features=about.features))
 
@@ -58,6 +65,7 @@ READERS = {
     ".npz": npz_file,
     ".csv": csv_file,
     ".tsv": csv_file,
+    **{f"{table}.{packed}": csv_file for table in (".csv", ".tsv") for packed in ("gz", "bz2")},
     ".parquet": parquet_file,
     ".h5": h5_file,
     ".hdf5": h5_file,
