@@ -130,6 +130,8 @@ def _parser(method):
     add("--scale", type=_argument(check_scale), help=f"{scale} (default: {default})")
     column = "labels of a table: the column's name, or its number from 0, -1 for the last; of arrays: the array's name"
     add("--label_column", help=column)
+    header = "whether the first line of a table names its columns (default: found out, or asked)"
+    add("--header", choices=("yes", "no"), help=header)
     add("--image_size", type=_argument(check_size), help="HEIGHT or HEIGHTxWIDTH that images are brought to")
     add("--color", action="store_true", help="read images in colour, not in grey")
     add("--labels_from_folders", action="store_true", help="an image's label is the name of the subfolder it is in")
@@ -279,7 +281,8 @@ def protocol_settings(method, args):
 def prepare(args, settings):
     """Loads the data: x, scaled, y, the Scaler, `reading.About` them, and the number of clusters."""
     how = ("label_column", "image_size", "color", "labels_from_folders")
-    x, y, about = load(args.dataset, Reading(**{name: getattr(args, name) for name in how}))
+    header = None if args.header is None else args.header == "yes"
+    x, y, about = load(args.dataset, Reading(header=header, **{name: getattr(args, name) for name in how}))
     n_clusters = number_of_clusters(args.n_clusters, x, y)
     scaler = fit(x, settings.scale, about)
     return scaler.transform(x), y, scaler, about, n_clusters

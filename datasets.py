@@ -4,9 +4,6 @@ A data set's files are looked for in `$DEC_DATA_DIR/<folder>`, `data/<folder>`, 
 and only then downloaded to `data/<folder>`, with a checksum. Nothing is ever unpickled.
 """
 
-import bz2
-import gzip
-import io
 import math
 import os
 import struct
@@ -32,7 +29,7 @@ from dec_keras.data.reading import About
 from dec_keras.seeds.data import load_fashion_mnist, load_mnist, load_pendigits, load_reuters, load_stl, load_usps
 from files import InputError, whole_file
 from own_data import READERS, is_own, read
-from untrusted import arrays, check_features, in_brief, open_h5, plain_array, told
+from untrusted import arrays, check_features, in_brief, open_h5, plain_array, told, unpacked
 
 __all__ = [
     "load_data",
@@ -47,7 +44,6 @@ __all__ = [
 DATA = Path(__file__).resolve().parent / "data"
 ON_DISK = (np.memmap, ScaledRows)
 PROTOCOLS = ("https://",)
-UNPACKED = 30  # times its size that a compressed file may unpack to
 ALIASES = {"reuters": "reuters10k", "reutersidf10k": "reuters10k"}
 
 
@@ -89,6 +85,11 @@ def load(name, how=None):
         x, y = dataset.load()
     elif is_own(name):
         x, y, about = read(name, how)
+    elif name and Path(name).exists():
+        raise InputError(
+            f"{name} is of a kind that is not read: unpack it if it is packed, else save it as one of "
+            f"{', '.join(READERS)}."
+        )
     else:
         raise InputError(
             f"There is no data set {name!r}: choose from {', '.join(DATASETS)}, or give the path of a folder of images "
@@ -96,6 +97,8 @@ def load(name, how=None):
         )
     try:
         x, y = check_data(x, y)
+        if dataset is None and y is not None and (how is None or how.n_features is None):
+            check_classes(y)
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
     names = f" ({', '.join(about.features[:3])}{', ...' if len(about.features) > 3 else ''})" if about.features else ""
@@ -153,6 +156,31 @@ def check_data(x, y=None):
     return x, y
 
 
+def check_classes(y):
+    """Checks that the labels of a file are classes, by which clusters can be counted and scored.
+
+    They are not where they are measurements, or where more than half of the samples have one of their own, as names and
+    numbers of samples are. scikit-learn's `type_of_target` draws the lines there too. A few rows may hold rare classes.
+
+    Args:
+        y: labels of shape `(n,)`, which `check_data` has passed.
+
+    Raises:
+        InputError: if they are not.
+    """
+    if y.dtype.kind == "f" and (parts := y[y != np.round(y)]).size:
+        raise InputError(
+            f"the labels are measurements, such as {parts[0]:g}, and not classes: leave them out, or turn them into "
+            "whole numbers or text."
+        )
+    n_classes = len(np.unique(y))
+    if 2 * n_classes > len(y) + 2:
+        raise InputError(
+            f"{len(y)} samples have {n_classes} different labels, as names or measurements are, and not classes: leave "
+            "them out."
+        )
+
+
 def _check_finite(x):
     """In pieces, since x may be larger than memory."""
     bad_rows, first = 0, None
@@ -191,32 +219,6 @@ def _rows(lines, delimiter=None):
     return rows
 
 
-def _open(path):
-    unpack = {".gz": gzip.open, ".bz2": bz2.open}.get(path.suffix)
-    return open(path, "rb") if unpack is None else io.BufferedReader(_Unpacked(path, unpack))
-
-
-class _Unpacked(io.RawIOBase):
-    """A compressed file, until more comes out of it than of any real one."""
-
-    def __init__(self, path, unpack):
-        self.file, self.left = unpack(path, "rb"), 2**20 + UNPACKED * path.stat().st_size
-
-    def readable(self):
-        return True
-
-    def readinto(self, buffer):
-        size = self.file.readinto(buffer)
-        self.left -= size
-        if self.left < 0:
-            raise ValueError(f"it unpacks to more than {UNPACKED} times its size")
-        return size
-
-    def close(self):
-        self.file.close()
-        super().close()
-
-
 def _images_npz(paths):
     """Keras' own mnist.npz."""
     with arrays(paths[0]) as held:
@@ -231,7 +233,7 @@ def _idx(paths):
 
 
 def _idx_array(path):
-    with _open(path) as file:
+    with unpacked(path) as file:
         zero, kind, ndim = struct.unpack(">HBB", file.read(4))
         if zero != 0 or kind != 8:
             raise ValueError("it does not begin as an IDX file of bytes does")
@@ -249,7 +251,7 @@ def _usps_jf(paths):
     """The original authors' text: a header, rows of label and 256 pixels in [0, 2], a terminator."""
     parts = []
     for path in paths:
-        with _open(path) as file:
+        with unpacked(path) as file:
             next(file, None)
             parts.append(_rows(_until_terminator(file, path.name)))
     rows = np.concatenate(parts)
@@ -275,7 +277,7 @@ def _usps_libsvm(paths):
     """LIBSVM's copy: pixels in [-1, 1], labels 1..10."""
     parts = []
     for path in paths:
-        with _open(path) as file:
+        with unpacked(path) as file:
             parts.append(load_svmlight_file(file, n_features=256, dtype=np.float32))
     x = scipy.sparse.vstack([x for x, _ in parts]).toarray()
     return (x + 1) / 2, np.concatenate([y for _, y in parts]).astype(np.int64) - 1
@@ -285,7 +287,7 @@ def _pendigits(paths):
     """UCI: comma-separated rows of 16 coordinates in 0..100 and the label."""
     parts = []
     for path in paths:
-        with _open(path) as file:
+        with unpacked(path) as file:
             parts.append(_rows(file, delimiter=","))
     rows = np.concatenate(parts)
     return rows[:, :-1] / 100, rows[:, -1].astype(np.int64)
@@ -328,7 +330,7 @@ def _rcv1_tokens(paths, subset):
 def _roots(path):
     """{document: its classes among 0..3} of every document; lines "topic document 1"."""
     roots = {}
-    with _open(path) as file:
+    with unpacked(path) as file:
         for line in file.read().decode().splitlines():
             topic, document, _ = line.split()
             classes = roots.setdefault(int(document), [])
@@ -340,7 +342,7 @@ def _roots(path):
 def _documents(paths):
     """Yields (document, text): ".I <document>", ".W", lines of tokens, a blank line."""
     for path in paths:
-        with _open(path) as file:
+        with unpacked(path) as file:
             document, words = None, []
             for line in map(bytes.decode, file):
                 if line.startswith(".I"):

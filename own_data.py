@@ -21,9 +21,16 @@ INSIDE = re.compile(r"(.+\.(?:h5|hdf5|h5ad|mat|npz)):(.+)", re.I)  # file:array
 
 def is_own(name):
     """Whether `name` is a path: of a kind of file that is read here, or of what is there."""
-    if INSIDE.fullmatch(str(name)) or Path(name).suffix.lower() in (*READERS, *IMAGES):
+    if INSIDE.fullmatch(str(name)) or _kind(name) in (*READERS, *IMAGES):
         return True
     return str(name) != "" and Path(name).exists()
+
+
+def _kind(path):
+    """The end of a file's name that says its format, such as .csv or .csv.gz."""
+    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
+    packed = suffixes[-1:] in ([".gz"], [".bz2"])
+    return "".join(suffixes[-2:] if packed else suffixes[-1:])
 
 
 def read(name, how=None):
@@ -44,7 +51,7 @@ def read(name, how=None):
     named = None if Path(name).exists() else INSIDE.fullmatch(str(name))
     path, inside = named.groups() if named else (name, None)
     path = Path(path)
-    suffix = path.suffix.lower()
+    suffix = _kind(path)
     if path.is_dir() and suffix not in (*READERS, ".zarr"):
         reader = images
     elif not (path.is_file() or (path.is_dir() and suffix == ".zarr")):
@@ -65,6 +72,7 @@ READERS = {
     ".npz": npz_file,
     ".csv": csv_file,
     ".tsv": csv_file,
+    **{f"{table}.{packed}": csv_file for table in (".csv", ".tsv") for packed in ("gz", "bz2")},
     ".parquet": parquet_file,
     ".h5": h5_file,
     ".hdf5": h5_file,

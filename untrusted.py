@@ -1,6 +1,9 @@
 """Reading what may be damaged or a trap: data, weights and models come from strangers. See SECURITY.md."""
 
+import bz2
 import csv
+import gzip
+import io
 import json
 import math
 import os
@@ -124,6 +127,36 @@ def check_expansion(path, numbers, size, stored):
             f"{path} is damaged or a trap: {stored} bytes are to become {size}; save it uncompressed, or x as a sparse "
             "matrix."
         )
+
+
+def unpacked(path):
+    """A file opened for reading its bytes, unpacked on the way if it is a .gz or .bz2."""
+    unpack = {".gz": gzip.open, ".bz2": bz2.open}.get(path.suffix.lower())
+    return open(path, "rb") if unpack is None else io.BufferedReader(_Unpacked(path, unpack))
+
+
+class _Unpacked(io.RawIOBase):
+    """A compressed file, until more comes out of it than of any real one."""
+
+    def __init__(self, path, unpack):
+        self.path, self.file, self.left = path, unpack(path, "rb"), 2**20 + MUCH_SMALLER * path.stat().st_size
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        size = self.file.readinto(buffer)
+        self.left -= size
+        if self.left < 0:
+            raise InputError(
+                f"{self.path} is damaged or a trap: it unpacks to more than {MUCH_SMALLER} times its size; if you "
+                "trust it, unpack it first."
+            )
+        return size
+
+    def close(self):
+        self.file.close()
+        super().close()
 
 
 def check_features(n):

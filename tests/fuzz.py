@@ -594,6 +594,11 @@ READERS = {
             "x.csv",
         ),
     ),
+    "csv.gz": Reader(
+        lambda folder: (folder / "x.csv.gz").write_bytes(to_gz(lambda: pd.DataFrame(X).to_csv(sep=";").encode())()),
+        own,
+        same_name([to_gz(lambda: b"1," * 10**5 + b"1\n" + zeros(10**8)), to_gz(lambda: b"1,2\n" * 10**7)], "x.csv.gz"),
+    ),
     "mat": Reader(
         write_mats,
         own,

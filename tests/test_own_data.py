@@ -1,9 +1,12 @@
 """Files of one's own: every format gives the same x and y, and what is wrong with one is told."""
 
+import bz2
 import csv
+import gzip
 import io
 import os
 import sys
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -15,7 +18,7 @@ from PIL import Image
 from sklearn.datasets import dump_svmlight_file
 
 from datasets import load, load_data
-from dec_keras.data import reading, tables
+from dec_keras.data import dialect, reading
 from dec_keras.data.reading import Reading
 from files import InputError
 
@@ -41,6 +44,27 @@ def hdf5(arrays):
 
 
 LABELLED = TABLE.assign(kind=Y)
+ROWS = [f"P{i}" for i in range(12)]
+
+
+def _with_names(path):
+    LABELLED.set_axis(ROWS).to_csv(path, index_label="product")
+
+
+def _bz2(path):
+    path.write_bytes(bz2.compress(LABELLED.to_csv(index=False, sep="\t").encode()))
+
+
+def _as_r(path):
+    """The header has no name for the column of the rows' names."""
+    path.write_text(LABELLED.set_axis(range(1, 13)).to_csv(index_label="r").removeprefix("r,"))
+
+
+def _trailing(path):
+    """Each line but the header ends in a separator."""
+    path.write_text(TABLE.to_csv(index=False).replace("\n", ",\n").replace(",\n", "\n", 1))
+
+
 FORMATS = {  # file: (writes it, how it is read, whether it has labels)
     "x.npy": (lambda path: np.save(path, X), {}, False),
     "xy.npz": (lambda path: np.savez(path, x=X, y=Y), {}, True),
@@ -53,6 +77,27 @@ FORMATS = {  # file: (writes it, how it is read, whether it has labels)
     "label.csv": (lambda path: LABELLED.to_csv(path, index=False), {"label_column": "kind"}, True),
     "last.csv": (lambda path: LABELLED.to_csv(path, index=False, header=False), {"label_column": "-1"}, True),
     "middle.csv": (lambda path: _with_label_at(2).to_csv(path, index=False), {"label_column": "2"}, True),
+    "spaces.csv": (lambda path: np.savetxt(path, X), {}, False),
+    "bars.csv": (lambda path: TABLE.to_csv(path, index=False, sep="|"), {}, False),
+    "utf16.csv": (lambda path: TABLE.to_csv(path, index=False, encoding="utf-16"), {}, False),
+    "packed.csv.gz": (lambda path: LABELLED.to_csv(path, index=False), {"label_column": "kind"}, True),
+    "packed.TSV.bz2": (_bz2, {"label_column": "kind"}, True),
+    "decimal.csv": (lambda path: TABLE.to_csv(path, index=False, sep=";", decimal=","), {}, False),
+    "no_header_decimal.csv": (
+        lambda path: TABLE.to_csv(path, index=False, header=False, sep=";", decimal=","),
+        {},
+        False,
+    ),
+    "decimal.tsv": (lambda path: TABLE.to_csv(path, index=False, sep="\t", decimal=","), {}, False),
+    "quoted_decimal.csv": (lambda path: TABLE.to_csv(path, index=False, decimal=","), {}, False),
+    "by_number.csv": (lambda path: LABELLED.to_csv(path, index=False), {"label_column": "-1"}, True),
+    "names.csv": (
+        lambda path: LABELLED.set_axis(ROWS).to_csv(path, index_label="product"),
+        {"label_column": "kind"},
+        True,
+    ),
+    "r.csv": (_as_r, {"label_column": "kind"}, True),
+    "trailing.csv": (_trailing, {}, False),
     "tabs.tsv": (lambda path: LABELLED.to_csv(path, index=False, sep="\t"), {"label_column": "kind"}, True),
     "table.parquet": (lambda path: LABELLED.to_parquet(path), {"label_column": "kind"}, True),
     "xy.h5": (hdf5({"x": X, "y": Y}), {}, True),
@@ -130,6 +175,14 @@ def test_a_table_says_the_names_of_its_features_and_rows(tmp_path, capsys):
     assert (x.shape, about.names[11]) == ((12, 5), "row 11")
 
 
+RNG = np.random.default_rng(0)
+
+
+def _table(first, row):
+    """Text of a table with 30 rows below the first."""
+    return "\n".join(",".join(map(str, cells)) for cells in [first, *(row() for _ in range(30))])
+
+
 @pytest.mark.parametrize(
     ("lines", "named"),
     [
@@ -143,10 +196,162 @@ def test_a_table_says_the_names_of_its_features_and_rows(tmp_path, capsys):
         ("0,1,2,3\n7,7,8,9", True),
         (",0,1,2,3\n0,7,7,8,9", True),
         ("0,1\n1,1", False),
+        ("5.1,setosa\n4.9,virginica", False),
+        ("0,1,kind\n3,4,u\n4,3,v\n5,6,u", True),
+        (_table([400, 500, 600, 700], lambda: RNG.random(4).round(3)), None),
+        (_table([900, 700, 600, 400], lambda: RNG.random(4).round(3)), None),
+        (_table([2001, 2002, 2003, 2004], lambda: RNG.integers(0, 5000, 4)), None),
+        (_table([2001, 2003, 2007, 2009, 2011], lambda: RNG.integers(0, 50, 5)), None),
+        (_table([2001, 2002], lambda: RNG.integers(0, 50, 2)), None),
+        (_table([0, 1, 2], lambda: RNG.random(3).round(3)), None),
+        (_table([0, 1, 2, 3], lambda: RNG.integers(0, 9, 4)), True),
+        (_table([443, 490, 560], lambda: [*RNG.random(2).round(3), RNG.integers(2)]), False),
+        (_table([400, 500, "kind"], lambda: [*RNG.random(2).round(3), "uv"[RNG.integers(2)]]), True),
+        (_table(["kind", 400, 500, 600], lambda: ["uv"[RNG.integers(2)], *RNG.integers(0, 5000, 3)]), True),
+        (_table(["kind", 443, 490], lambda: ["uv"[RNG.integers(2)], *RNG.integers(0, 5000, 2)]), None),
+        (_table(["name", 400, 500], lambda: [f"P{RNG.random()}", *RNG.random(2).round(3)]), True),
+        (_table(["", 400, 500], lambda: [f"P{RNG.random()}", *RNG.random(2).round(3)]), True),
+        (_table([5.1, 3.5, "setosa"], lambda: [*RNG.normal(4, 1, 2).round(1), "setosa"]), False),
     ],
 )
 def test_a_header_is_told_from_data(lines, named):
-    assert tables._has_header(list(csv.reader(io.StringIO(lines)))) == named
+    assert dialect.has_header(list(csv.reader(io.StringIO(lines)))) is named
+
+
+NUMBERS = {
+    "normal": lambda shape: RNG.normal(size=shape).round(3),
+    "one decimal": lambda shape: RNG.normal(4, 1, shape).round(1),
+    "one digit": lambda shape: RNG.integers(0, 10, shape),
+    "pixels": lambda shape: RNG.integers(0, 256, shape),
+    "counts": lambda shape: RNG.poisson(0.3, shape),
+    "walks": lambda shape: RNG.normal(0.3, 1, shape).cumsum(axis=1).round(3),
+    "times": lambda shape: np.arange(shape[0])[:, None] + RNG.random(shape).round(3),
+    "curves": lambda shape: np.sin(RNG.uniform(0, 6, shape[:1])[:, None] + np.linspace(0, 3, shape[1])).round(3),
+    "sizes": lambda shape: (np.sort(RNG.pareto(1, shape[0]))[::-1, None] * RNG.lognormal(12, 0.5, shape)).astype(int),
+}
+
+
+@pytest.mark.parametrize("numbers", NUMBERS)
+@pytest.mark.parametrize("width", [2, 4, 10])
+def test_random_numbers_are_seldom_taken_for_a_header(numbers, width):
+    """A row in order, or evenly spaced, comes about by chance."""
+    tables = [NUMBERS[numbers]((50, width)) for _ in range(40)]
+    assert sum(dialect.has_header([[f"{x:g}" for x in row] for row in table]) is not False for table in tables) <= 1
+
+
+SPECTRA = pd.DataFrame(np.random.default_rng(0).random((20, 4)).round(3), columns=[400, 500, 600, 700])
+
+
+def test_names_of_numbers_are_found_or_asked_for(tmp_path, capsys):
+    path = tmp_path / "x.csv"
+    SPECTRA.assign(kind=["u", "v"] * 10).to_csv(path, index=False)
+    for label_column in ("kind", "-1", "4"):
+        x, y, about = load(str(path), Reading(label_column=label_column))
+        np.testing.assert_allclose(x, SPECTRA, rtol=1e-6)
+        assert y.tolist() == ["u", "v"] * 10
+        assert about.features == ["400", "500", "600", "700"]
+        assert about.reading.label_column == "kind"  # wherever it is in new data
+    SPECTRA.to_csv(path, index=False)
+    with pytest.raises(InputError, match="400, 500, 600 and 700, may hold names of the columns or a sample"):
+        load(str(path))
+    assert load(str(path), Reading(header=True))[0].shape == (20, 4)
+    x, _, about = load(str(path), Reading(header=False))
+    assert x[0].tolist() == [400, 500, 600, 700]
+    again = reading.from_attributes(reading.attributes(about.reading), n_features=4)
+    assert load(str(path), again)[0].shape == (21, 4)
+
+
+@pytest.mark.parametrize("header", [None, True])
+def test_new_data_have_a_header_if_it_holds_the_models_features(header, tmp_path):
+    path = tmp_path / "x.csv"
+    new = Reading(features=["400", "500", "600", "700"], n_features=4, header=header)
+    SPECTRA.iloc[:, ::-1].to_csv(path, index=False)
+    np.testing.assert_allclose(load(str(path), new)[0], SPECTRA, rtol=1e-6)
+    SPECTRA.iloc[:, :3].to_csv(path, index=False)
+    with pytest.raises(InputError, match="lacks column 700"):
+        load(str(path), new)
+    if header is None:  # a sample like any other
+        SPECTRA.set_axis([1, 2, 3, 4], axis=1).to_csv(path, index=False)
+        assert load(str(path), new)[0].shape == (21, 4)
+
+
+def test_the_first_column_of_text_names_the_samples_if_all_differ(tmp_path, capsys):
+    path = tmp_path / "x.csv"
+    for header in (["product", *NAMES], False):
+        TABLE.set_axis(ROWS).to_csv(path, header=header and NAMES, index_label=header and "product")
+        x, _, about = load(str(path))
+        np.testing.assert_allclose(x, X, rtol=1e-6)
+        assert about.names == ROWS
+        which = "column product" if header else "the first column"
+        assert f"{which}, all different, names the samples" in capsys.readouterr().out
+    new = Reading(n_features=5)
+    assert load(str(path), new)[2].names == ROWS
+    with pytest.raises(InputError, match="12 samples have 12 different labels"):
+        load(str(path), Reading(label_column="0"))
+
+
+@pytest.mark.parametrize("cell", ["2,5 %", "x"])
+def test_a_first_column_of_numbers_but_for_one_names_no_samples(cell, tmp_path):
+    (tmp_path / "x.csv").write_text(f"a;b\n1;2\n{cell};2\n3;4\n")
+    with pytest.raises(InputError, match=f"column a .'{cell}' in row 1"):
+        load(str(tmp_path / "x.csv"))
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ("a;b\n1,5;2\n2,25;3", [[1.5, 2], [2.25, 3]]),
+        ("1,5;2,5\n0,125;3,5", [[1.5, 2.5], [0.125, 3.5]]),
+        ("a;b\n1.234,5;2.500\n1,125;3", [[1234.5, 2500], [1.125, 3]]),
+        ('a,b\n"1,234.5",2\n"2,500",3', [[1234.5, 2], [2500, 3]]),
+        ("a\tb\n1,234,567\t2.5\n2\t3", [[1234567, 2.5], [2, 3]]),
+        ("a;b\n-1,5e3;2\n2;3", [[-1500, 2], [2, 3]]),
+        ("a;b\n1,234;2,5\n2;3", [[1.234, 2.5], [2, 3]]),
+        ("a,flag\n1,True\n2,False", [[1, 1], [2, 0]]),
+    ],
+)
+def test_numbers_are_read_as_they_were_written(lines, expected, tmp_path):
+    (tmp_path / "x.csv").write_text(lines)
+    np.testing.assert_allclose(load_data(str(tmp_path / "x.csv"))[0], expected)
+
+
+CLASSES = {  # what: (labels, whether they are classes)
+    "a few": (["u", "v"] * 6, True),
+    "half as many": ([*"abcdef"] * 2, True),
+    "some of one": ([*"aabbccddefgg"], True),
+    "names": ([f"P{i}" for i in range(12)], False),
+    "names, two the same": ([f"P{i}" for i in range(11)] + ["P0"], False),
+    "numbers of samples": (list(range(12)), False),
+    "numbers": (Y, True),
+    "whole": (Y * 1.0, True),
+    "halves": (Y / 2, False),
+    "measurements": (X[:, 0], False),
+}
+
+
+@pytest.mark.parametrize("what", CLASSES)
+@pytest.mark.parametrize("file", ["x.csv", "x.parquet", "x.npz", "x.h5"])
+def test_labels_that_are_no_classes_are_refused_in_every_file(file, what, tmp_path):
+    labels, are_classes = CLASSES[what]
+    save = {
+        "x.csv": lambda path: TABLE.assign(kind=labels).to_csv(path, index=False),
+        "x.parquet": lambda path: TABLE.assign(kind=labels).to_parquet(path),
+        "x.npz": lambda path: np.savez(path, x=X, kind=labels),
+        "x.h5": hdf5({"x": X, "kind": labels}),
+    }
+    save[file](tmp_path / file)
+    how = Reading(label_column="kind")
+    if are_classes:
+        assert load_data(str(tmp_path / file), how)[1].tolist() == list(labels)
+        return
+    with pytest.raises(InputError, match="not classes: leave them out"):
+        load_data(str(tmp_path / file), how)
+    assert load_data(str(tmp_path / file), replace(how, n_features=5))[0].shape == (12, 5)  # new data
+
+
+def test_two_samples_of_two_classes_are_a_data_set(tmp_path):
+    (tmp_path / "x.csv").write_text("a,b,kind\n1,2,u\n3,4,v\n")
+    assert load_data(str(tmp_path / "x.csv"), Reading(label_column="kind"))[1].tolist() == ["u", "v"]
 
 
 def text(content):
@@ -166,10 +371,10 @@ BAD_FILES = {  # what: (file, writes it, how it is read, what the message says)
         {},
         "missing in 6 of 12 rows, 0, 1, 5, 6, 10 and 11 (the first is row 0), in columns length and width",
     ),
-    "all missing": ("x.csv", text("a,b\n" + "1,\n" * 30), {}, "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 20 more"),
+    "all missing": ("x.csv", text("a,b\n" + "1,\n" * 30), {}, "missing in all 30 rows, in column b: drop that"),
+    "many missing": ("x.csv", text("a,b\n1,2\n" + "1,\n" * 30), {}, "1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 20 more"),
     "question marks": ("x.csv", text("1,2\n3,?\n"), {}, "missing in 1 of 2 rows, 1 "),
     "text": ("x.csv", text("a,b\n1,2\n3,x\n"), {}, "holds no numbers in column b ('x' in row 1)"),
-    "decimal commas": ("x.csv", text("a;b\n1,5;2\n"), {}, "in column a ('1,5' in row 0)"),
     "no such label": ("x.csv", text("a,b\n1,2\n"), {"label_column": "c"}, "it has the columns a and b"),
     "no such number": ("x.csv", text("a,b\n1,2\n"), {"label_column": "2"}, "number from 0 to 1"),
     "empty label": (
@@ -178,10 +383,78 @@ BAD_FILES = {  # what: (file, writes it, how it is read, what the message says)
         {"label_column": "b"},
         "label column b is empty in 1 of 2",
     ),
-    "ragged": ("x.csv", text("a,b\n1,2\n1,2,3,4\n1,2"), {}, "damaged"),
+    "ragged": ("x.csv", text("a,b\n1,2\n1,2,3,4\n1,2"), {}, "begins with '1' has 4 cells and the first one 2"),
+    "ragged further down": ("x.csv", text("a,b\n" + "1,2\n" * 200 + "1,2,3\n"), {}, "Expected 2 fields in line 202"),
+    "an open quote": ("x.csv", text('a,b\n1,2\n3,"4\n5,6\n'), {}, "EOF inside string"),
+    "preamble": ("x.csv", text("A logger\n\na,b,c\n1,2,3\n4,5,6\n"), {}, "the header is not in the first line"),
+    "preamble of two": ("x.csv", text("A logger\nname,b\nP,2\nQ,5\n"), {}, "the header is not in the first line"),
+    "comments": ("x.csv", text("# by hand\na,b\n1,2\n"), {}, "the header is not in the first line"),
     "no rows": ("x.csv", text("a,b\n"), {}, "has 0 rows and 2 columns"),
     "empty": ("x.csv", text(""), {}, "it is empty"),
-    "not UTF-8": ("x.csv", lambda path: path.write_bytes("a,b\né,1".encode("latin1")), {}, "damaged"),
+    "not UTF-8": ("x.csv", lambda path: path.write_bytes("a,b\né,1".encode("latin1")), {}, "save it as CSV in UTF-8"),
+    "UTF-16 without its mark": ("x.csv", lambda path: path.write_bytes("a,b\n1,2".encode("utf-16-le")), {}, "in UTF-8"),
+    "a workbook": ("x.csv", lambda path: path.write_bytes(b"PK\3\4\x14\0\6\0"), {}, "save it as CSV in UTF-8"),
+    "packed twice": ("x.csv.gz", lambda path: path.write_bytes(gzip.compress(gzip.compress(b"1"))), {}, "in UTF-8"),
+    "cut off": ("x.csv.gz", lambda path: path.write_bytes(gzip.compress(b"1,2\n" * 99)[:-9]), {}, "damaged"),
+    "a trap": ("x.csv.gz", lambda path: path.write_bytes(gzip.compress(b"1,2\n" * 10**6)), {}, "more than 100 times"),
+    "another kind": ("x.txt", text("1 2\n"), {}, "is of a kind that is not read: unpack it if it is packed"),
+    "packed kind": ("x.npy.gz", text(""), {}, "unpack it if it is packed"),
+    "dates": (
+        "x.csv",
+        text("a,on\n1,2021-01-01\n2,2021-01-01\n"),
+        {},
+        "('2021-01-01' in row 0): drop its dates",
+    ),
+    "names": ("x.csv", text("a,id\n1,P\n2,Q\n3,R\n"), {}, "make it the first column if it names the samples"),
+    "per cent": (
+        "x.csv",
+        text("a,b\n1,5%\n2,7%\n"),
+        {},
+        "column b ('5%' in row 0): write its numbers with",
+    ),
+    "Swiss": ("x.csv", text("a,b\n1'234.5,5\n2,7\n"), {}, 'column a ("1\'234.5" in row 0): write its numbers'),
+    "spaces": ("x.csv", text("a;b\n1 234,5;5\n1 235,5;7\n"), {}, "write its numbers with a decimal point"),
+    "one comma": (
+        "x.csv",
+        text("a;b\n1,234;5\n2;7\n"),
+        {},
+        "'1,234' in column a, whose comma may stand before",
+    ),
+    "two ways": (
+        "x.csv",
+        text("a;b\n1,5;5\n2;7.5\n"),
+        {},
+        "'1,5' in column a and '7.5' in column b: write",
+    ),
+    "two commas": (
+        "x.csv",
+        text('a,b\n"1,5",5\n2,"1,234.5"\n'),
+        {},
+        "'1,5' in column a and '1,234.5' in column b",
+    ),
+    "one point": ("x.csv", text("a;b\n1,5;5\n2;7.500\n"), {}, "'1,5' in column a and '7.500' in column b"),
+    "lakhs": ("x.csv", text('a,b\n"1,00,000",5\n"2,500.5",7\n'), {}, "'1,00,000' in column a"),
+    "wavelengths": (
+        "x.csv",
+        text("400,500,600\n" + "0.1,0.2,0.1\n0.2,0.1,0.3\n" * 9),
+        {},
+        "say --header yes or --header no",
+    ),
+    "years": ("x.csv", text("2001,2002,2003\n" + "15,20,3000\n2,2500,30\n" * 9), {}, "say --header yes or --header no"),
+    "a class of one": ("x.csv", text("443,490,kind\n" + "15,4000,u\n900,30,v\n" * 9), {}, "say --header yes or"),
+    "name and number": (
+        "x.csv",
+        text("kind,0,1\nu,4,5\nv,4,5\n"),
+        {"label_column": "0"},
+        "named 0 and another column, kind, at number 0: say --label_column -2 for the one and -3 for",
+    ),
+    "name and number from the end": (
+        "x.csv",
+        text("-1,0,1,kind\n" + "3.5,4.5,5.5,u\n6.5,4.5,5.5,v\n" * 9),
+        {"label_column": "-1"},
+        "say --label_column -4 for the one and 3 for",
+    ),
+    "two labels of a name": ("x.csv", text("a,k,k\n1,0,1\n2,1,0\n"), {"label_column": "k"}, "several columns k"),
     "no parquet": ("x.parquet", text("nothing"), {}, "damaged"),
     "no hdf5": ("x.h5", text("nothing"), {}, "damaged"),
     "no mat": ("x.mat", text("nothing"), {}, "damaged"),

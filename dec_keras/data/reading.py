@@ -17,6 +17,7 @@ class Reading:
     Attributes:
         label_column: of a table: the labels' column, its name or its number from 0, negative from the end; of a file
             of arrays: the name of the labels' array. None: a table has none, and arrays are named as in `PAIRS`.
+        header: whether the first line of a table of text holds the names of its columns; None: it is found out.
         image_size: (height, width) that images are brought to; None: they must all have one size.
         color: images in red, green and blue, not in grey.
         background: of `BACKGROUNDS`, what transparent images are composed on; None: chosen by `images.images`.
@@ -28,6 +29,7 @@ class Reading:
     """
 
     label_column: str | None = None
+    header: bool | None = None
     image_size: tuple | None = None
     color: bool = False
     background: str | None = None

@@ -1,62 +1,130 @@
 """Tables -> x, y: .csv, .tsv and .parquet."""
 
-import csv
-import re
-from itertools import islice
+import codecs
+import io
+from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
+from dec_keras.data import dialect
 from dec_keras.data.reading import About, listed
 from files import InputError
-from untrusted import check_expansion, text_array
+from untrusted import check_expansion, in_brief, text_array, unpacked
 
-EMPTY = ("", "?", "na", "n/a", "#n/a", "nan", "null", "none")  # as pandas and UCI's files have it, in lower case
 LOOKED_AT = 1000  # rows, for an example of what is wrong
+LINES, CHARACTERS = 100, 2**22  # of a file's beginning, to see how it is written
+COMMAS = f"{dialect.THOUSANDS}|{dialect.DECIMAL}"
+DATE = r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}\b.*|\d{1,2}:\d{2}\b.*"
+WRITTEN_NUMBER = r"\W*\d[\d.,'\u2019\s]*\W*|\W*[.,]\d+\W*"  # such as 5 %, $3 and 1 234,5
 
 
 def csv_file(path, how):
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        first = file.readline()
-        delimiter = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=first.count)
-        file.seek(0)
-        header = _has_header(list(islice(csv.reader(file, delimiter=delimiter), 100)))
-    frame = pd.read_csv(
-        path,
-        sep=delimiter,
-        header=0 if header else None,
-        index_col=0 if header and re.match(rf'(""|\s*){delimiter}', first) else None,  # row names, as pandas saves them
-        na_values=["?"],
-        skipinitialspace=True,
-        encoding="utf-8-sig",
-        low_memory=False,
-    )
-    return _from_frame(path, frame, how, named=header)
-
-
-def _has_header(rows):
-    """Whether the first of a table's rows holds names: no number, or text over numbers, or pandas' own 0, 1, 2..."""
+    lines = _first_lines(path)
+    tabs = ".tsv" in (suffix.lower() for suffix in path.suffixes)
+    separator = "\t" if tabs else dialect.separator(lines)
+    rows = dialect.split(lines, separator)
     if not rows:
-        raise ValueError("it is empty")
-    first, rest = rows[0], rows[1:]
-    if not any(map(_is_number, first)):
-        return True
-    numbers = first[1:] if first[0] == "" else first
-    if len(numbers) > 3 and numbers == [str(i) for i in range(len(numbers))]:
-        return True
-    for i, cell in enumerate(first):
-        below = [row[i] for row in rest if i < len(row) and row[i].strip().lower() not in EMPTY]
-        is_text = cell.strip().lower() not in EMPTY and not _is_number(cell)
-        if is_text and below and all(map(_is_number, below)):
-            return True
-    return False
+        raise InputError(f"{path} has no rows: it is empty.")
+    named = _has_header(path, rows, how)
+    if named and rows[0].count(how.label_column) > 1:
+        raise InputError(f"{path} has several columns {how.label_column}: say --label_column with the number of one.")
+    parsing = {
+        "sep": separator,
+        "header": 0 if named else None,
+        "index_col": _index_column(path, rows, named),
+        "na_values": ["?"],
+        "skipinitialspace": True,
+        "low_memory": False,
+    }
+    frame = _parsed(path, parsing)
+    texts = (frame.iloc[:, i].astype(str) for i, kind in enumerate(frame.dtypes) if not _is_numeric(kind))
+    if any(column.str.strip().str.fullmatch(COMMAS).any() for column in texts):
+        frame = _parsed(path, parsing | dialect.number_format(path, _parsed(path, parsing | {"dtype": str})))
+    return _from_frame(path, frame, how, named)
 
 
-def _is_number(text):
+@contextmanager
+def _text(path):
+    """The table's text, in UTF-8, or in UTF-16 if it begins with that one's mark."""
+    with unpacked(path) as file:
+        start = file.peek(2)
+        utf_16 = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        try:
+            if b"\0" in start and not utf_16:
+                raise UnicodeError("it holds bytes of 0")
+            with io.TextIOWrapper(file, "utf-16" if utf_16 else "utf-8-sig", newline="") as text:
+                yield text
+        except UnicodeError as error:
+            raise InputError(f"{path} is not text in UTF-8 ({in_brief(error)}): save it as CSV in UTF-8.") from error
+
+
+def _first_lines(path):
+    lines, left = [], CHARACTERS
+    with _text(path) as text:
+        while left > 0 and len(lines) < LINES and (line := text.readline()):
+            lines.append(line)
+            left -= len(line)
+    return lines
+
+
+def _parsed(path, parsing):
     try:
-        return not np.isnan(float(text))
-    except ValueError:
-        return False
+        with _text(path) as text:
+            return pd.read_csv(text, **parsing)
+    except pd.errors.ParserError as error:
+        raise InputError(
+            f"{path} is no table ({in_brief(error)}): give each line as many cells as the first, and put a cell that "
+            "holds the separator in quotes, in pairs."
+        ) from error
+
+
+def _has_header(path, rows, how):
+    """Whether the first of the rows holds names; new data are asked for the model's."""
+    if how.header is not None:
+        return how.header
+    if how.features and set(how.features) <= set(rows[0]):
+        return True
+    named = dialect.has_header(rows)
+    if named is None and how.n_features:
+        return how.features is not None and 2 * len(set(how.features) & set(rows[0])) > len(how.features)
+    if named is None:
+        raise InputError(
+            f"{path}: its first line, {listed(rows[0])}, may hold names of the columns or a sample: say --header yes "
+            "or --header no."
+        )
+    return named
+
+
+def _index_column(path, rows, named):
+    """pandas.read_csv's `index_col`: where the names of the rows are, if the header has none for them."""
+    first, rest = rows[0], rows[1:]
+    usual = dialect.usual_width(rest) if rest else len(first)
+    if named and len(first) + 1 == usual:
+        whole = [row for row in rest if len(row) == usual]
+        if not any(row[-1].strip() for row in whole):
+            return False  # the lines end in a separator
+        names = [row[0] for row in whole]
+        numbered = names == [str(i + 1) for i in range(len(names))]
+        is_names = numbered or (len(set(names)) == len(names) and not any(map(dialect.is_number, names)))
+        if is_names and dialect.has_header(rest) is not True:
+            return None  # as R writes tables
+    if len(first) < usual:
+        raise InputError(
+            f"{path}: its first line has {len(first)} of the {usual} cells of those below, so the header is not in the "
+            "first line: drop what is above it, and quote cells that hold the separator."
+        )
+    if wide := next((row for row in rest if len(row) > len(first)), None):
+        raise InputError(
+            f"{path}: the line that begins with {wide[0][:40]!r} has {len(wide)} cells and the first one {len(first)}: "
+            "give each as many, and put a cell that holds the separator in quotes."
+        )
+    return 0 if named and len(first) > 1 and first[0].strip() == "" else None  # as pandas saves them
+
+
+def _is_numeric(kind):
+    return pd.api.types.is_numeric_dtype(kind)
 
 
 def parquet_file(path, how):
@@ -76,8 +144,12 @@ def parquet_file(path, how):
 def _from_frame(path, frame, how, named):
     """x and y of a table; new data may lack the labels, and have their columns in any order if they are named."""
     frame.columns = frame.columns.map(str)
-    label = _label_column(path, frame, how)
+    ids = frame.columns[0] if frame.shape[1] > 1 and _names_samples(frame.iloc[:, 0]) else None
+    label = _label_column(path, frame, how, frame.shape[1] - (ids is not None))
     y = None if label is None else _labels(path, frame[label], label)
+    if ids not in (None, label):
+        print(f"{path}: {f'column {ids}' if named else 'the first column'}, all different, names the samples.")
+        frame = frame.set_index(ids)
     if named and how.features is not None:
         if lacking := [name for name in how.features if name not in frame]:
             raise InputError(f"{path} lacks {_columns(lacking)}, which the model was trained on.")
@@ -87,30 +159,53 @@ def _from_frame(path, frame, how, named):
     _check_numbers(path, x)
     names = None if isinstance(frame.index, pd.RangeIndex) else [str(name) for name in frame.index]
     features = x.columns.tolist() if named else None
+    how = replace(how, label_column=label) if named and label is not None else how  # new data may have it elsewhere
     return x.to_numpy(np.float64), y, About(names, features, reading=how)
 
 
-def _label_column(path, frame, how):
-    """Name of the labels' column, or None."""
-    if how.n_features == frame.shape[1] and (how.features is None or how.label_column not in frame):
+def _names_samples(column):
+    """Whether a column holds text that is different in every row, and no number that is only written unusually."""
+    if _is_numeric(column.dtype) or len(column) < 2 or column.isna().any() or not column.is_unique:
+        return False
+    return not column.astype(str).str.fullmatch(WRITTEN_NUMBER).any()
+
+
+def _label_column(path, frame, how, n_columns):
+    """Name of the labels' column, or None; the name goes before the number."""
+    columns, asked = frame.columns, how.label_column
+    if how.n_features == n_columns and (how.features is None or asked not in frame):
         return None  # new data that have none
-    if how.label_column is None or how.label_column in frame:
-        return how.label_column
     try:
-        return frame.columns[int(how.label_column)]
-    except (ValueError, IndexError) as error:
-        if how.n_features:
-            return None
+        at_number = None if asked is None else int(asked)
+        by_number = None if at_number is None else columns[at_number]
+    except (ValueError, IndexError):
+        at_number = by_number = None
+    if asked is None or asked in frame:
+        if by_number not in (None, asked) and how.features is None:
+            by_name, at = columns.get_loc(asked), at_number % len(columns)
+            raise InputError(
+                f"{path} has a column named {asked} and another column, {by_number}, at number {asked}: say "
+                f"--label_column {_sure_number(columns, by_name)} for the one and {_sure_number(columns, at)} for the "
+                "other."
+            )
+        return asked
+    if by_number is None and not how.n_features:
         raise InputError(
-            f"{path} has no column {how.label_column!r} for --label_column: it has the {_columns(frame.columns)}; "
-            f"or give a number from 0 to {frame.shape[1] - 1}."
-        ) from error
+            f"{path} has no column {asked!r} for --label_column: it has the {_columns(columns)}; or give a number from "
+            f"0 to {len(columns) - 1}."
+        )
+    return by_number
+
+
+def _sure_number(columns, at):
+    """The number of a column, from the front or the end, that is no column's name; or its name."""
+    return next((str(number) for number in (at, at - len(columns)) if str(number) not in columns), columns[at])
 
 
 def _labels(path, column, name):
     if (rows := np.flatnonzero(column.isna())).size:
         raise InputError(f"{path}: the label column {name} is empty in {_rows(rows, len(column))}: fill it.")
-    if pd.api.types.is_numeric_dtype(column):
+    if _is_numeric(column.dtype):
         return column.to_numpy()
     if isinstance(column.dtype, pd.CategoricalDtype):
         return text_array(path, np.array([str(text) for text in column.cat.categories], object)[column.cat.codes])
@@ -121,20 +216,40 @@ def _check_numbers(path, x):
     """Raises InputError, which names the columns or rows, for text and for missing values."""
     if x.empty:
         raise InputError(f"{path} has {len(x)} rows and {x.shape[1]} columns of numbers: it must have some of both.")
-    text = [name for name, kind in zip(x, x.dtypes, strict=True) if not pd.api.types.is_numeric_dtype(kind)]
-    if text:
-        first = [str(x[text[0]].iloc[row])[:40] for row in range(min(LOOKED_AT, len(x)))]
-        row = next((i for i, cell in enumerate(first) if cell.lower() not in EMPTY and not _is_number(cell)), None)
-        example = "" if row is None else f" ({first[row]!r} in row {row})"
-        raise InputError(
-            f"{path} holds no numbers in {_columns(text)}{example}: drop that or turn it into numbers, or name it with "
-            "--label_column if it holds the labels."
-        )
     missing = x.isna().to_numpy()
+    if missing.all(axis=0).any():
+        empty = _columns(x.columns[missing.all(axis=0)])
+        raise InputError(f"{path}: values are missing in all {len(x)} rows, in {empty}: drop that.")
+    texts = {name: _what_text(x[name]) for name, kind in zip(x, x.dtypes, strict=True) if not _is_numeric(kind)}
+    if texts:
+        advice, example = next(iter(texts.values()))
+        alike = [name for name, (other, _) in texts.items() if other == advice]
+        raise InputError(f"{path} holds no numbers in {_columns(alike)}{example}: {advice}.")
     if missing.any():
         where = _columns(x.columns[missing.any(axis=0)])
         rows = _rows(np.flatnonzero(missing.any(axis=1)), len(x))
         raise InputError(f"{path}: values are missing in {rows}, in {where}: fill them or drop the rows.")
+
+
+def _what_text(column):
+    """What to do about a column of text, and an example of it in brackets."""
+    cells = column.reset_index(drop=True).dropna().iloc[:LOOKED_AT].astype(str).str.strip()
+    cells = cells[~cells.map(dialect.is_empty)]
+    others = cells[~cells.map(_is_plain_number)]
+    example = f" ({others.iloc[0][:40]!r} in row {others.index[0]})" if len(others) else ""
+    if others.str.fullmatch(DATE).any():
+        advice = "drop its dates or times, or turn them into numbers"
+    elif others.str.fullmatch(WRITTEN_NUMBER).any():
+        advice = "write its numbers with a decimal point, without commas or spaces between thousands, signs and units"
+    elif len(column) > 2 and len(others) == len(column[:LOOKED_AT]) and column.is_unique:
+        advice = "it differs in each row, as names do: drop it, or make it the first column if it names the samples"
+    else:
+        advice = "drop that or turn it into numbers, or name it with --label_column if it holds the labels"
+    return advice, example
+
+
+def _is_plain_number(cell):
+    return dialect.is_number(cell) and "," not in cell
 
 
 def _columns(names):

@@ -1,0 +1,194 @@
+"""How a table of text is written: its separator, its header, and its numbers."""
+
+import csv
+import re
+
+import numpy as np
+
+from files import InputError
+
+EMPTY = ("", "?", "na", "n/a", "#n/a", "nan", "null", "none")  # as pandas and UCI's files have it, in lower case
+SEPARATORS = "\t;,| "
+FEW, MANY = 5, 50  # rows that say something of a column, and much
+
+THOUSANDS = r"[+-]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?"  # 1,234.5
+DECIMAL = r"[+-]?(?:\d+|[1-9]\d{0,2}(?:\.\d{3})+),\d+(?:[eE][+-]?\d+)?"  # 1234,5 and 1.234,5
+POINT = r"[+-]?\d*\.\d+(?:[eE][+-]?\d+)?"  # 1234.5
+POINTS = r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+"  # 1.234, which may be 1234
+
+
+def as_number(cell):
+    """The number that a cell stands for, in whichever country it was written; NaN if it stands for none."""
+    if "_" in cell:  # which Python allows in numbers
+        return np.nan
+    try:
+        return float(cell)
+    except ValueError:
+        pass
+    if re.fullmatch(THOUSANDS, cell):
+        return float(cell.replace(",", ""))
+    if re.fullmatch(DECIMAL, cell):
+        return float(cell.replace(".", "").replace(",", "."))
+    return np.nan
+
+
+def is_number(cell):
+    return not np.isnan(as_number(cell))
+
+
+def is_empty(cell):
+    return cell.strip().lower() in EMPTY
+
+
+def split(lines, separator):
+    """Rows of cells, without the blank ones."""
+    rows = csv.reader(lines, delimiter=separator, skipinitialspace=True)
+    return [row for row in rows if any(cell.strip() for cell in row)]
+
+
+def separator(lines):
+    """The separator that gives the most numbers, and of those that give as many the one that splits most evenly.
+
+    csv.Sniffer would count the commas in 1,5;2,5 and take letters for separators.
+    """
+
+    def merit(candidate):
+        rows = split(lines, candidate)
+        width = usual_width(rows)
+        if width < 2:
+            return 0, 0
+        cells = [cell for row in rows for cell in row if not is_empty(cell)]
+        numbers = sum(map(is_number, cells)) / len(cells)
+        return numbers, sum(len(row) == width for row in rows) / len(rows)
+
+    merits = {candidate: merit(candidate) for candidate in SEPARATORS}
+    spaces = merits.pop(" ")
+    best = max(merits, key=merits.get)
+    if spaces[0] == 1 or (spaces > (0, 0) and merits[best] == (0, 0)):  # else they are within cells
+        return " "
+    return best if merits[best] > (0, 0) else ","
+
+
+def usual_width(rows):
+    return int(np.bincount([len(row) for row in rows]).argmax()) if rows else 0
+
+
+def has_header(rows):
+    """Whether the first of a table's rows holds names.
+
+    Returns:
+        bool; None: it holds numbers that may be names or a sample, and nothing decides.
+    """
+    first, rest = rows[0], rows[1:]
+    numbers = [i for i, cell in enumerate(first) if is_number(cell)]
+    if not numbers:
+        return True
+    below = [[row[i] for row in rest if i < len(row) and not is_empty(row[i])] for i in range(len(first))]
+    texts = [i for i, cell in enumerate(first) if not is_number(cell) and not is_empty(cell)]
+    if any(below[i] and all(map(is_number, below[i])) for i in texts):
+        return True
+    if any(first[i] in below[i] for i in texts):  # a class, as below
+        return False
+    if first[0].strip() == "" and below[0] and len(set(below[0])) == len(below[0]):  # names of the rows
+        texts.append(0)
+    numbered = [first[i] for i in numbers] == [str(i) for i in range(len(numbers))]  # as pandas does
+    if numbered and len(numbers) > (1 if texts else 3):
+        return True
+    cells = [[row[i] if i < len(row) else "" for i in numbers] for row in rows]
+    of_classes = [i for i in texts if len(set(below[i])) < len(below[i])]
+    if len(numbers) + len(texts) > 1 and _may_be_names(cells[0], cells[1:]):
+        return True if of_classes or (texts and _whole_over_decimals(cells[0], cells[1:])) else None
+    alone = any(min(map(below[i].count, set(below[i]))) > 1 for i in of_classes)  # a class of one, beside larger ones
+    return None if alone and len(rest) >= FEW else False
+
+
+def _may_be_names(first, rest):
+    """Whether numbers in the first row would be a strange sample: all different, and whole over decimals or in order.
+
+    Numbers in order, as wavelengths and years are, must be evenly spaced, many, or far from those below. Less than 1 of
+    100 tables of random numbers has such a row.
+    """
+    if len(set(map(as_number, first))) < len(first) or len(rest) < FEW:
+        return False
+    if _whole_over_decimals(first, rest):
+        return True
+    names, values = _values([first], len(first))[0], _values(rest, len(first))
+    with np.errstate(all="ignore"):
+        steps, others = np.diff(names), np.diff(values, axis=1)
+        if len(steps) == 0 or not (steps * steps[0] > 0).all():
+            return False
+        in_order = (others * steps[0] > 0).all(axis=1).mean()
+        if len(names) > 6 and len(rest) >= MANY and in_order == 0:  # 2 of 7! orders; smooth curves are often in order
+            return True
+        low, high = np.fmin.reduce(values), np.fmax.reduce(values)
+        outside = bool(((names < 2 * low - high) | (names > 2 * high - low)).all()) and len(rest) >= 2 * FEW
+        even = np.allclose(steps, steps[0], rtol=1e-3)
+        if even and len(names) > 2 and np.isclose(others, others[:, :1], rtol=1e-3).all(axis=1).mean() < 0.1:
+            return outside or (values != names).all(axis=0).mean() >= 0.5
+        return outside and bool((np.abs(steps) == 1).all() or (in_order <= 0.5 and len(names) > 4))
+
+
+def _whole_over_decimals(first, rest):
+    names, values = _values([first], len(first)), _values(rest, len(first))
+    whole = _whole(names).all() and not _whole(values).any()
+    return bool(whole and values.size >= 4 * FEW and not np.isnan(values).all(axis=0).any())
+
+
+def _values(rows, width):
+    return np.array([[as_number(cell) for cell in row] for row in rows], float).reshape(len(rows), width)
+
+
+def _whole(values):
+    return values == np.round(values)
+
+
+def number_format(path, text):
+    """What pandas.read_csv must know of the numbers in a table in which some have commas.
+
+    Args:
+        path: of the file.
+        text: DataFrame of str, the table's cells.
+
+    Returns:
+        dict of its arguments `decimal` and `thousands`.
+
+    Raises:
+        InputError: if a number can be read in two ways, or two ways are mixed.
+    """
+    found = {}  # kind: a cell of that kind, and its column
+    for name in text:
+        for kind, where in _kinds(text[name].dropna().str.strip().drop_duplicates()):
+            if kind not in found and len(where):
+                found[kind] = f"{where.iloc[0]!r} in column {name}"
+    thousands_dots = "1.234,5" in found
+    decimal = "1,5" in found or thousands_dots
+    clashes = ["1,2,3", "1.5", *([] if thousands_dots else ["1.234"])] if decimal else ["1,2,3"]
+    commas = [kind for kind in ("1.234,5", "1,5", "1,234.5", "1,234") if kind in found]
+    if decimal and "1,234.5" in found:
+        clashes.insert(0, "1,234.5")
+    if clash := next((found[kind] for kind in clashes if commas and kind in found), None):
+        raise _unclear(path, f"{found[commas[0]]} and {clash}")
+    if commas == ["1,234"]:
+        raise _unclear(path, f"{found['1,234']}, whose comma may stand before decimals or between thousands")
+    if decimal:
+        return {"decimal": ",", "thousands": "." if thousands_dots else None}
+    return {"thousands": ","} if commas else {}
+
+
+def _kinds(cells):
+    """Pairs of a kind of number, by an example, and the cells that are of that kind alone."""
+    comma, dot = (cells.str.contains(mark, regex=False) for mark in ",.")
+    thousands, decimal, points = (cells.str.fullmatch(kind) for kind in (THOUSANDS, DECIMAL, POINTS))
+    yield "1.234,5", cells[decimal & dot]
+    yield "1,5", cells[decimal & ~dot & ~thousands]
+    yield "1,234.5", cells[thousands & ~decimal]
+    yield "1,234", cells[thousands & decimal]
+    yield "1.234", cells[points]
+    yield "1.5", cells[cells.str.fullmatch(POINT) & ~points]
+    yield "1,2,3", cells[comma & cells.str.fullmatch(r"[-+\d.,]+") & ~thousands & ~decimal]
+
+
+def _unclear(path, what):
+    return InputError(
+        f"{path} holds {what}: write its numbers with a decimal point and without separators between thousands."
+    )
