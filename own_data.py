@@ -7,8 +7,6 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from dec_keras.data.arrays import h5_file, mat_file, npy_file, npz_file, svmlight_file
 from dec_keras.data.images import images
 from dec_keras.data.reading import Reading
@@ -50,7 +48,7 @@ def read(name, how=None):
     else:
         reader = READERS[path.suffix.lower()]
     x, y, about = told(lambda paths: reader(paths[0], how, *([inside] if inside else [])), [path])
-    return x, y, replace(about, eight_bit=x.dtype == np.uint8, reading=replace(about.reading, features=about.features))
+    return x, y, replace(about, reading=replace(about.reading, features=about.features))
 
 
 READERS = {

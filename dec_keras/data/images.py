@@ -40,7 +40,7 @@ def images(folder, how):
                 f"such as --image_size {sizes[0]}."
             )
         x[i] = image
-    about = About([name.as_posix() for name in names], image_shape=first.shape)
+    about = About([name.as_posix() for name in names], image_shape=first.shape, eight_bit=True)
     return x, y, replace(about, reading=replace(how, image_size=first.shape[:2]))
 
 
