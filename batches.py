@@ -33,13 +33,13 @@ def rows(x, index):
 
 
 class ScaledRows:
-    """A memory-mapped x whose rows are scaled, by the function `scale`, as they are read: x may exceed the memory."""
+    """A mapped or sparse x whose rows are scaled as they are read, by the function `scale`: x may exceed the memory."""
 
     def __init__(self, x, scale):
         self.x, self.scale, self.shape, self.dtype = x, scale, x.shape, np.dtype(np.float32)
 
     def __getitem__(self, index):
-        return self.scale(self.x[index])
+        return self.scale(rows(self.x, index))
 
 
 def pieces(x, size=PREDICT_BATCH):

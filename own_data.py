@@ -7,8 +7,6 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from dec_keras.data.arrays import h5_file, mat_file, npy_file, npz_file, svmlight_file
 from dec_keras.data.images import IMAGES, images
 from dec_keras.data.reading import Reading
@@ -64,7 +62,7 @@ def read(name, how=None):
         what_to_do = UNREAD.get(suffix, "save it as .csv, or its arrays by np.savez")
         raise InputError(f"{path} is of a kind that is not read{f', {suffix}' if suffix else ''}: {what_to_do}.")
     x, y, about = told(lambda paths: reader(paths[0], how, *([inside] if inside else [])), [path])
-    return x, y, replace(about, eight_bit=x.dtype == np.uint8, reading=replace(about.reading, features=about.features))
+    return x, y, replace(about, reading=replace(about.reading, features=about.features))
 
 
 READERS = {

@@ -5,13 +5,20 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse
-from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, StandardScaler, normalize
+from sklearn.preprocessing import MinMaxScaler, StandardScaler, normalize
 
 from batches import PREDICT_BATCH, ScaledRows, pieces
 from datasets import check_data
+from dec_keras.data.reading import About
 from files import InputError, check_number
 
 SCALES = ("auto", "minmax", "standard", "l2", "none")
+
+# What --scale auto goes by if x is not negative and mostly zeros. Beside each limit: what data have, text,
+# cells and one-hot columns | images: MNIST, Fashion-MNIST, USPS, digits.
+ALIKE = 0.25  # mean correlation of neighbouring columns: up to 0.21 | from 0.27
+BRIGHT = 0.2  # mean of what is not 0, divided by the maximum: up to 0.13, but for logarithms and ones | from 0.5
+AMOUNTS = 0.95  # share of ||x||^2 in 3 columns: up to 0.5; a table of ages or incomes and one-hot columns has 0.99
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,7 @@ class Scaler:
         return scale in ("auto", self.kind)
 
     def transform(self, x):
-        """x scaled: an array, a CSR matrix if x is sparse, or ScaledRows if x is mapped.
+        """x scaled: an array; a CSR matrix if x is sparse and 0 stays 0; ScaledRows if not, or if x is mapped.
 
         Raises:
             InputError: if x has other features than were fitted, or what comes out is beyond float32.
@@ -54,13 +61,13 @@ class Scaler:
         if self.kind == "number" and self.factor == 1:
             return x
         with np.errstate(over="ignore", invalid="ignore"):
-            if isinstance(x, np.memmap):
-                x = ScaledRows(x, self.of_rows)
-            elif scipy.sparse.issparse(x):
+            if scipy.sparse.issparse(x) and not np.any(self.shift):
                 x = self._of_sparse(x)
+            elif scipy.sparse.issparse(x) or isinstance(x, np.memmap):
+                x = ScaledRows(x, self.of_rows)
             else:
                 x = self._of_array(x)
-            return check_data(x)[0]
+            return x if self.kind == "l2" else check_data(x)[0]  # l2 cannot overflow
 
     def _of_array(self, x):
         scaled = np.empty(x.shape, np.float32)
@@ -71,17 +78,16 @@ class Scaler:
     def of_rows(self, x):
         """Dense rows of shape `(m, d)`, scaled, as float32."""
         if self.kind == "l2":
-            return normalize(np.asarray(x, np.float32)) * np.float32(math.sqrt(x.shape[1]))
+            return (_unit(np.asarray(x, np.float64)) * math.sqrt(x.shape[1])).astype(np.float32)
         if self.shift is None:
             return x * np.float32(self.factor)
         return ((x - self.shift) * self.factor).astype(np.float32)
 
     def _of_sparse(self, x):
+        """With the roundings of `of_rows`, so that the same numbers are the same, dense or sparse."""
         if self.kind == "l2":
-            return normalize(x) * np.float32(math.sqrt(x.shape[1]))
-        if self.shift is not None:
-            raise InputError(f"Scaling by {self.kind} would fill a sparse x: make it dense, or choose --scale l2.")
-        return x.multiply(np.float32(self.factor)).tocsr()
+            return (normalize(x.astype(np.float64)) * math.sqrt(x.shape[1])).astype(np.float32)
+        return x.multiply(np.float32(self.factor) if self.shift is None else self.factor).tocsr()
 
     def attributes(self):
         """What `from_attributes` makes it of again."""
@@ -134,9 +140,6 @@ def fit(x, scale, about=None):
         scale: a number, one of `SCALES`, or a Scaler that is there already; None: what makes the mean of ||x||^2 / d
             one (DEC paper, section 4). "auto" says what it chose, and why.
         about: `reading.About` x, for "auto".
-
-    Raises:
-        InputError: if a sparse x would be filled.
     """
     if isinstance(scale, Scaler):
         return scale
@@ -156,26 +159,75 @@ def fit(x, scale, about=None):
 
 
 def _automatic(x, about):
-    """What `--scale auto` comes to, and why."""
-    low, high, whole = math.inf, -math.inf, True
+    """What `--scale auto` comes to, and why: by x's numbers alone, whatever holds them, unless they were images."""
+    of = _statistics(x)
+    about = about or About()
+    byte = of.whole and of.low >= 0 and of.high == 255
+    if of.low >= 0 and of.zeros > 0.5 and not about.eight_bit:
+        like_image = of.brightness >= BRIGHT and (byte or of.likeness >= ALIKE)
+        if not like_image and of.amounts < AMOUNTS:
+            return "l2", f"x is not negative and {math.floor(100 * of.zeros)}% zeros, as counts and tf-idf are"
+    if of.low >= 0 and of.high <= 1:
+        return "none", "x lies in [0, 1]"
+    in_axes = about.image_shape is not None and of.whole and of.low >= 0 and 127 < of.high < 256
+    if about.eight_bit or byte or in_axes:
+        return 1 / 255, "x holds 8-bit pixels"
+    return "minmax", f"x goes from {of.low:g} to {of.high:g}"
+
+
+@dataclass(frozen=True)
+class _Statistics:
+    """Of an x of shape `(n, d)`.
+
+    Attributes:
+        low, high: its minimum and maximum.
+        whole: it holds whole numbers.
+        zeros: share of zeros.
+        brightness: mean of what is not 0, as a share of the maximum.
+        likeness: mean correlation of columns that are neighbours, of those that vary; 0 without any.
+        amounts: mean share of a sample's squared norm that is in 3 columns, those with the most; 1 if all are 0.
+    """
+
+    low: float
+    high: float
+    whole: bool
+    zeros: float
+    brightness: float
+    likeness: float
+    amounts: float
+
+
+def _statistics(x):
+    """The _Statistics of x, of which each row is read once."""
+    n, d = x.shape
+    low, high, whole, filled = math.inf, -math.inf, True, 0
+    sums, squares, shares, products = np.zeros(d), np.zeros(d), np.zeros(d), np.zeros(d - 1)
     for piece in pieces(x):
         low, high = min(low, piece.min()), max(high, piece.max())
         whole = whole and np.array_equal(piece, np.round(piece))
-    if scipy.sparse.issparse(x) and x.nnz < math.prod(x.shape) / 2:
-        if low >= 0:
-            return "l2", "x is sparse and not negative, as counts and tf-idf are"
-        return "minmax", "x is sparse and has negative values"
-    if low >= 0 and high <= 1:
-        return "none", "x lies in [0, 1]"
-    bytes_of_images = about is not None and about.eight_bit and (about.image_shape is not None or high > 127)
-    if bytes_of_images or (whole and low >= 0 and high == 255):
-        return 1 / 255, "x holds 8-bit pixels"
-    return "minmax", f"x goes from {low:g} to {high:g}"
+        filled += np.count_nonzero(piece)
+        piece = piece.astype(np.float64)
+        sums += piece.sum(axis=0)
+        products += np.einsum("ij,ij->j", piece[:, :-1], piece[:, 1:])
+        squares += np.einsum("ij,ij->j", piece, piece)
+        shares += np.square(_unit(piece)).sum(axis=0)
+    variances = squares / n - (sums / n) ** 2
+    varies = variances > 1e-9 * squares / n  # else it is rounding
+    pairs = varies[:-1] & varies[1:]
+    covariances = products / n - sums[:-1] * sums[1:] / n**2
+    correlations = covariances[pairs] / np.sqrt(variances[:-1][pairs] * variances[1:][pairs])
+    return _Statistics(
+        low=low,
+        high=high,
+        whole=whole,
+        zeros=1 - filled / (n * d),
+        brightness=sums.sum() / filled / high if filled and high > 0 else 0.0,
+        likeness=correlations.mean() if pairs.any() else 0.0,
+        amounts=np.sort(shares)[-3:].sum() / shares.sum() if filled else 1.0,
+    )
 
 
 def _minmax(x):
-    if scipy.sparse.issparse(x):  # a shift would fill it
-        return Scaler("minmax", _inverse(MaxAbsScaler().fit(x).max_abs_))
     scaler = MinMaxScaler()
     for piece in pieces(x):
         scaler.partial_fit(piece)
@@ -183,14 +235,18 @@ def _minmax(x):
 
 
 def _standard(x):
-    if scipy.sparse.issparse(x):
-        raise InputError("--scale standard would fill a sparse x: choose l2 or minmax, or make it dense.")
     scaler = StandardScaler()
     for piece in pieces(x):
         scaler.partial_fit(piece)
     deviation = np.sqrt(scaler.var_)
     varies = deviation == scaler.scale_  # which is 1 for a feature that is constant but for rounding
     return Scaler("standard", _inverse(np.where(varies, deviation, 0.0)), scaler.mean_)
+
+
+def _unit(x):
+    """Dense rows brought to the norm 1; scikit-learn's `normalize` leaves those of a norm below 2e-15."""
+    norms = np.linalg.norm(x, axis=1, keepdims=True)
+    return np.divide(x, norms, out=np.zeros_like(x), where=norms > 0)
 
 
 def _inverse(sizes):

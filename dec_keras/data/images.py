@@ -55,7 +55,7 @@ def images(folder, how):
         print(f"{folder}: {note}")
     if not how.n_features:
         _check_contrast(folder, x)
-    about = About([name.as_posix() for name in names], image_shape=x.shape[1:])
+    about = About([name.as_posix() for name in names], image_shape=x.shape[1:], eight_bit=True)
     return x, y, replace(about, reading=replace(how, image_size=x.shape[1:3]))
 
 

@@ -48,7 +48,7 @@ class About:
         names: of the samples, such as their files'; None: they are numbered from 0.
         features: names of the features, a list of str, or None.
         image_shape: (height, width) or (height, width, 3) of a sample that is an image, or None.
-        eight_bit: the samples were stored as bytes.
+        eight_bit: the samples were read from images, as pixels from 0 to 255.
         reading: the Reading for new data of this kind.
     """
 
