@@ -160,7 +160,8 @@ def check_classes(y):
     """Checks that the labels of a file are classes, by which clusters can be counted and scored.
 
     They are not where they are measurements, or where more than half of the samples have one of their own, as names and
-    numbers of samples are. scikit-learn's `type_of_target` draws the lines there too. A few rows may hold rare classes.
+    numbers of samples are; scikit-learn's `type_of_target` draws the lines there too. Whole numbers with gaps may be
+    measurements as well: a third is enough. A few rows may hold rare classes.
 
     Args:
         y: labels of shape `(n,)`, which `check_data` has passed.
@@ -173,11 +174,13 @@ def check_classes(y):
             f"the labels are measurements, such as {parts[0]:g}, and not classes: leave them out, or turn them into "
             "whole numbers or text."
         )
-    n_classes = len(np.unique(y))
-    if 2 * n_classes > len(y) + 2:
+    classes = np.unique(y)
+    gaps = y.dtype.kind in "iuf" and len(y) >= 20 and float(classes[-1]) - float(classes[0]) >= len(classes)
+    if (3 if gaps else 2) * len(classes) > len(y) + 4:
+        text = ", or turn them into text if they are classes" if gaps else ""
         raise InputError(
-            f"{len(y)} samples have {n_classes} different labels, as names or measurements are, and not classes: leave "
-            "them out."
+            f"{len(y)} samples have {len(classes)} different labels, as names or measurements are, and not classes: "
+            f"leave them out{text}."
         )
 
 

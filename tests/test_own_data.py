@@ -98,6 +98,9 @@ FORMATS = {  # file: (writes it, how it is read, whether it has labels)
     ),
     "r.csv": (_as_r, {"label_column": "kind"}, True),
     "trailing.csv": (_trailing, {}, False),
+    "all_trailing.csv": (lambda path: path.write_text(TABLE.to_csv(index=False).replace("\n", ",\n")), {}, False),
+    "aligned.csv": (lambda path: np.savetxt(path, X, fmt="%9.3f", newline=" \n"), {}, False),
+    "commas.tsv": (lambda path: TABLE.to_csv(path, index=False), {}, False),
     "tabs.tsv": (lambda path: LABELLED.to_csv(path, index=False, sep="\t"), {"label_column": "kind"}, True),
     "table.parquet": (lambda path: LABELLED.to_parquet(path), {"label_column": "kind"}, True),
     "xy.h5": (hdf5({"x": X, "y": Y}), {}, True),
@@ -326,6 +329,9 @@ CLASSES = {  # what: (labels, whether they are classes)
     "whole": (Y * 1.0, True),
     "halves": (Y / 2, False),
     "measurements": (X[:, 0], False),
+    "scores, as text": ([f"s{7 * (i // 2)}" for i in range(24)], True),
+    "scores": ([7 * (i // 2) for i in range(24)], False),
+    "persons": ([i // 2 for i in range(24)], True),
 }
 
 
@@ -333,11 +339,13 @@ CLASSES = {  # what: (labels, whether they are classes)
 @pytest.mark.parametrize("file", ["x.csv", "x.parquet", "x.npz", "x.h5"])
 def test_labels_that_are_no_classes_are_refused_in_every_file(file, what, tmp_path):
     labels, are_classes = CLASSES[what]
+    x = np.resize(X, (len(labels), 5))
+    table = pd.DataFrame(x, columns=NAMES).assign(kind=labels)
     save = {
-        "x.csv": lambda path: TABLE.assign(kind=labels).to_csv(path, index=False),
-        "x.parquet": lambda path: TABLE.assign(kind=labels).to_parquet(path),
-        "x.npz": lambda path: np.savez(path, x=X, kind=labels),
-        "x.h5": hdf5({"x": X, "kind": labels}),
+        "x.csv": lambda path: table.to_csv(path, index=False),
+        "x.parquet": table.to_parquet,
+        "x.npz": lambda path: np.savez(path, x=x, kind=labels),
+        "x.h5": hdf5({"x": x, "kind": labels}),
     }
     save[file](tmp_path / file)
     how = Reading(label_column="kind")
@@ -346,7 +354,7 @@ def test_labels_that_are_no_classes_are_refused_in_every_file(file, what, tmp_pa
         return
     with pytest.raises(InputError, match="not classes: leave them out"):
         load_data(str(tmp_path / file), how)
-    assert load_data(str(tmp_path / file), replace(how, n_features=5))[0].shape == (12, 5)  # new data
+    assert load_data(str(tmp_path / file), replace(how, n_features=5))[0].shape == x.shape  # new data
 
 
 def test_two_samples_of_two_classes_are_a_data_set(tmp_path):
@@ -393,6 +401,13 @@ BAD_FILES = {  # what: (file, writes it, how it is read, what the message says)
     "empty": ("x.csv", text(""), {}, "it is empty"),
     "not UTF-8": ("x.csv", lambda path: path.write_bytes("a,b\né,1".encode("latin1")), {}, "save it as CSV in UTF-8"),
     "UTF-16 without its mark": ("x.csv", lambda path: path.write_bytes("a,b\n1,2".encode("utf-16-le")), {}, "in UTF-8"),
+    "UTF-32": ("x.csv", lambda path: path.write_bytes("a,b\n1,2".encode("utf-32")), {}, "save it as CSV in UTF-8"),
+    "a footer": (
+        "x.csv",
+        text("a,b\n1,2\n3,4\nTotal: 2,\n"),
+        {},
+        "('Total: 2' in row 2): correct that, or drop the row",
+    ),
     "a workbook": ("x.csv", lambda path: path.write_bytes(b"PK\3\4\x14\0\6\0"), {}, "save it as CSV in UTF-8"),
     "packed twice": ("x.csv.gz", lambda path: path.write_bytes(gzip.compress(gzip.compress(b"1"))), {}, "in UTF-8"),
     "cut off": ("x.csv.gz", lambda path: path.write_bytes(gzip.compress(b"1,2\n" * 99)[:-9]), {}, "damaged"),

@@ -254,3 +254,17 @@ def test_a_model_that_does_not_say_its_scale_takes_x_as_it_is(saved, blobs, caps
     assert "does not say what its x was scaled by" in capsys.readouterr().out
     model = keras.models.load_model(saved / "model.h5", compile=False)
     np.testing.assert_array_equal(labels["cluster"], model.predict(blobs[0], verbose=0).argmax(axis=1))
+
+
+def test_predict_reads_the_first_line_as_the_training_did(blobs, tmp_path):
+    x, _ = blobs
+    table = np.vstack([np.arange(1, 7), x.round(4)])  # a sample that might be a header
+    np.savetxt(tmp_path / "train.csv", table, delimiter=",", fmt="%g")
+    dec = train(DEC, tmp_path / "train.csv", tmp_path / "out", "--header", "no")
+    model = tmp_path / "out" / "DEC_model_final.h5"
+    new = predict(DEC, model, tmp_path / "train.csv", tmp_path / "labels.csv")
+    np.testing.assert_array_equal(new["cluster"], dec.result.labels)
+    dec = train(DEC, tmp_path / "train.csv", tmp_path / "out", "--header", "yes")
+    pd.DataFrame(x.round(4), columns=range(1, 7)).iloc[:, ::-1].to_csv(tmp_path / "new.csv", index=False)
+    new = predict(DEC, model, tmp_path / "new.csv", tmp_path / "labels.csv")
+    np.testing.assert_array_equal(new["cluster"], dec.result.labels)

@@ -42,6 +42,7 @@ def is_empty(cell):
 
 def split(lines, separator):
     """Rows of cells, without the blank ones."""
+    lines = [line.strip() for line in lines] if separator == " " else lines
     rows = csv.reader(lines, delimiter=separator, skipinitialspace=True)
     return [row for row in rows if any(cell.strip() for cell in row)]
 

@@ -22,7 +22,7 @@ WRITTEN_NUMBER = r"\W*\d[\d.,'\u2019\s]*\W*|\W*[.,]\d+\W*"  # such as 5 %, $3 an
 
 def csv_file(path, how):
     lines = _first_lines(path)
-    tabs = ".tsv" in (suffix.lower() for suffix in path.suffixes)
+    tabs = ".tsv" in (suffix.lower() for suffix in path.suffixes) and any("\t" in line for line in lines)
     separator = "\t" if tabs else dialect.separator(lines)
     rows = dialect.split(lines, separator)
     if not rows:
@@ -31,7 +31,7 @@ def csv_file(path, how):
     if named and rows[0].count(how.label_column) > 1:
         raise InputError(f"{path} has several columns {how.label_column}: say --label_column with the number of one.")
     parsing = {
-        "sep": separator,
+        "sep": r"\s+" if separator == " " else separator,
         "header": 0 if named else None,
         "index_col": _index_column(path, rows, named),
         "na_values": ["?"],
@@ -39,6 +39,9 @@ def csv_file(path, how):
         "low_memory": False,
     }
     frame = _parsed(path, parsing)
+    if not (named and rows[0][-1].strip()) and frame.shape[1] > 1 and frame.iloc[:, -1].isna().all():
+        parsing["usecols"] = range(len(rows[0]) - 1)  # the lines end in a separator
+        frame = _parsed(path, parsing)
     texts = (frame.iloc[:, i].astype(str) for i, kind in enumerate(frame.dtypes) if not _is_numeric(kind))
     if any(column.str.strip().str.fullmatch(COMMAS).any() for column in texts):
         frame = _parsed(path, parsing | dialect.number_format(path, _parsed(path, parsing | {"dtype": str})))
@@ -50,7 +53,7 @@ def _text(path):
     """The table's text, in UTF-8, or in UTF-16 if it begins with that one's mark."""
     with unpacked(path) as file:
         start = file.peek(2)
-        utf_16 = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        utf_16 = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and start[2:4] != b"\0\0"  # UTF-32
         try:
             if b"\0" in start and not utf_16:
                 raise UnicodeError("it holds bytes of 0")
@@ -112,8 +115,8 @@ def _index_column(path, rows, named):
             return None  # as R writes tables
     if len(first) < usual:
         raise InputError(
-            f"{path}: its first line has {len(first)} of the {usual} cells of those below, so the header is not in the "
-            "first line: drop what is above it, and quote cells that hold the separator."
+            f"{path}: its first line has fewer cells, {len(first)}, than those below, {usual}: the header is not in "
+            "the first line, or cells hold the separator, as decimal commas may: drop what is above it, or quote them."
         )
     if wide := next((row for row in rest if len(row) > len(first)), None):
         raise InputError(
@@ -241,6 +244,8 @@ def _what_text(column):
         advice = "drop its dates or times, or turn them into numbers"
     elif others.str.fullmatch(WRITTEN_NUMBER).any():
         advice = "write its numbers with a decimal point, without commas or spaces between thousands, signs and units"
+    elif 2 * len(others) <= len(cells):
+        advice = "correct that, or drop the row"
     elif len(column) > 2 and len(others) == len(column[:LOOKED_AT]) and column.is_unique:
         advice = "it differs in each row, as names do: drop it, or make it the first column if it names the samples"
     else:
