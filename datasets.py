@@ -7,6 +7,7 @@ and only then downloaded to `data/<folder>`, with a checksum. Nothing is ever un
 import math
 import os
 import struct
+import sys
 import tarfile
 import warnings
 from collections.abc import Callable
@@ -566,7 +567,8 @@ def _fetch(url, path, _, largest):
         with session.get(url, stream=True, timeout=30) as response, open(path, "wb") as file:
             response.raise_for_status()
             size = int(response.headers.get("content-length", 0))
-            with tqdm(total=size, unit="B", unit_scale=True, leave=False) as progress:
+            without_output = sys.stderr is None
+            with tqdm(total=size, unit="B", unit_scale=True, leave=False, disable=without_output) as progress:
                 for chunk in response.iter_content(2**16):
                     file.write(chunk)
                     progress.update(len(chunk))

@@ -960,6 +960,14 @@ def test_a_download_lands_in_the_data_folder_and_is_made_once(algorithm, server,
     assert len(server.requests) == 2
 
 
+def test_a_download_needs_no_standard_error(server, machine, change, monkeypatch):
+    """Which pythonw does not have."""
+    arrays = write_pendigits(server.folder)
+    change("pendigits", mirrors=(datasets.Mirror(server.url, checksums(server.folder, "md5")),))
+    monkeypatch.setattr("sys.stderr", None)
+    same(load_data("pendigits"), arrays)
+
+
 def test_a_download_that_was_cut_off_goes_on_with_the_missing_file(server, machine, change):
     arrays = write_pendigits(server.folder)
     change("pendigits", mirrors=(datasets.Mirror(server.url, checksums(server.folder)),))
