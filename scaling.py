@@ -17,7 +17,7 @@ SCALES = ("auto", "minmax", "standard", "l2", "none")
 # What --scale auto goes by if x is not negative and mostly zeros. Beside each limit: what data have, text,
 # cells and one-hot columns | images: MNIST, Fashion-MNIST, USPS, digits.
 ALIKE = 0.25  # mean correlation of neighbouring columns: up to 0.21 | from 0.27
-BRIGHT = 0.2  # mean of what is not 0, divided by the maximum: up to 0.13, but for logarithms and ones | from 0.5
+BRIGHT = 0.2  # mean of what is not 0, divided by the maximum: up to 0.18, but for logarithms and ones | from 0.5
 AMOUNTS = 0.95  # share of ||x||^2 in 3 columns: up to 0.5; a table of ages or incomes and one-hot columns has 0.99
 
 
