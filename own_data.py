@@ -59,7 +59,7 @@ def read(name, how=None):
     elif suffix in IMAGES:
         raise InputError(f"{path} is one image, and each sample is an image: give the folder that holds them.")
     else:
-        what_to_do = UNREAD.get(suffix, "save it as .csv, or its arrays by np.savez")
+        what_to_do = UNREAD.get(path.suffix.lower(), "save it as .csv, or its arrays by np.savez")
         raise InputError(f"{path} is of a kind that is not read{f', {suffix}' if suffix else ''}: {what_to_do}.")
     x, y, about = told(lambda paths: reader(paths[0], how, *([inside] if inside else [])), [path])
     return x, y, replace(about, reading=replace(about.reading, features=about.features))
@@ -89,14 +89,12 @@ _PICKLED = (
 _OF_R = "save it in R, write.csv(x, 'x.csv', row.names=FALSE)"
 _TEXT = "if it is a table, call it .csv (commas or semicolons) or .tsv (tabs)"
 _PACKED = "unpack it"
-_IMAGE = "put the images into a folder and give the folder"
 UNREAD = {
     **dict.fromkeys((".pkl", ".pickle", ".joblib", ".pt", ".pth"), _PICKLED),
     **dict.fromkeys((".xlsx", ".xls", ".ods"), "save it as .csv in a spreadsheet program"),
     **dict.fromkeys((".rds", ".rda", ".rdata"), _OF_R),
     **dict.fromkeys((".txt", ".dat", ".data"), _TEXT),
     **dict.fromkeys((".zip", ".gz", ".bz2", ".xz", ".tar", ".tgz", ".7z", ".zst"), _PACKED),
-    **dict.fromkeys(IMAGES, _IMAGE),
     ".arff": "save it as a table, pandas.DataFrame(scipy.io.arff.loadarff(path)[0]).to_csv('x.csv', index=False)",
     ".zarr": "save it as HDF5, anndata.read_zarr(path).write_h5ad('x.h5ad'), or its arrays by np.savez",
     ".loom": "save it as HDF5, anndata.read_loom(path).write_h5ad('x.h5ad')",

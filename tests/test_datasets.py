@@ -516,7 +516,7 @@ def test_npy_file_gives_samples_without_labels(tmp_path):
     assert y is None
 
 
-@pytest.mark.parametrize("labels", [None, np.array([3, 1, 1, 2, 0]), np.array(list("abbca")), np.arange(5) // 2 * 1.0])
+@pytest.mark.parametrize("labels", [None, np.array([3, 1, 1, 2, 3]), np.array(list("abbca")), np.arange(5) // 2 * 1.0])
 def test_npz_file_gives_samples_and_its_labels_as_they_are(labels, tmp_path):
     x = numbers().random((5, 4))
     np.savez(tmp_path / "own.npz", x=x, **({} if labels is None else {"y": labels}))

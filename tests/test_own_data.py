@@ -412,8 +412,8 @@ BAD_FILES = {  # what: (file, writes it, how it is read, what the message says)
     "packed twice": ("x.csv.gz", lambda path: path.write_bytes(gzip.compress(gzip.compress(b"1"))), {}, "in UTF-8"),
     "cut off": ("x.csv.gz", lambda path: path.write_bytes(gzip.compress(b"1,2\n" * 99)[:-9]), {}, "damaged"),
     "a trap": ("x.csv.gz", lambda path: path.write_bytes(gzip.compress(b"1,2\n" * 10**6)), {}, "more than 100 times"),
-    "another kind": ("x.txt", text("1 2\n"), {}, "is of a kind that is not read: unpack it if it is packed"),
-    "packed kind": ("x.npy.gz", text(""), {}, "unpack it if it is packed"),
+    "another kind": ("x.txt", text("1 2\n"), {}, "if it is a table, call it .csv"),
+    "packed kind": ("x.npy.gz", text(""), {}, "is of a kind that is not read, .npy.gz: unpack it"),
     "dates": (
         "x.csv",
         text("a,on\n1,2021-01-01\n2,2021-01-01\n"),
