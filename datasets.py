@@ -86,11 +86,6 @@ def load(name, how=None):
         x, y = dataset.load()
     elif is_own(name):
         x, y, about = read(name, how)
-    elif name and Path(name).exists():
-        raise InputError(
-            f"{name} is of a kind that is not read: unpack it if it is packed, else save it as one of "
-            f"{', '.join(READERS)}."
-        )
     else:
         raise InputError(
             f"There is no data set {name!r}: choose from {', '.join(DATASETS)}, or give the path of a folder of images "
