@@ -318,6 +318,14 @@ def test_numbers_are_read_as_they_were_written(lines, expected, tmp_path):
     np.testing.assert_allclose(load_data(str(tmp_path / "x.csv"))[0], expected)
 
 
+@pytest.mark.parametrize("separator", [",", "\t"])
+def test_a_wide_table_is_read(separator, tmp_path):
+    """Its lines are longer than the csv module lets a cell be."""
+    wide = pd.DataFrame(np.ones((2, 15_000)), columns=[f"a long name {i}" for i in range(15_000)])
+    wide.to_csv(tmp_path / "x.csv", index=False, sep=separator)
+    assert load_data(str(tmp_path / "x.csv"))[0].shape == (2, 15_000)
+
+
 CLASSES = {  # what: (labels, whether they are classes)
     "a few": (["u", "v"] * 6, True),
     "half as many": ([*"abcdef"] * 2, True),

@@ -2,6 +2,7 @@
 
 import csv
 import re
+from itertools import islice
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from files import InputError
 
 EMPTY = ("", "?", "na", "n/a", "#n/a", "nan", "null", "none")  # as pandas and UCI's files have it, in lower case
 SEPARATORS = "\t;,| "
+CELLS = 10_000  # that are looked at for the separator
 FEW, MANY = 5, 50  # rows that say something of a column, and much
 
 THOUSANDS = r"[+-]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?"  # 1,234.5
@@ -54,12 +56,15 @@ def separator(lines):
     """
 
     def merit(candidate):
-        rows = split(lines, candidate)
+        try:
+            rows = split(lines, candidate)
+        except csv.Error:  # a wide line is too long for one cell
+            return 0, 0
         width = usual_width(rows)
         if width < 2:
             return 0, 0
-        cells = [cell for row in rows for cell in row if not is_empty(cell)]
-        numbers = sum(map(is_number, cells)) / len(cells)
+        cells = list(islice((cell for row in rows[1:] or rows for cell in row if not is_empty(cell)), CELLS))
+        numbers = sum(map(is_number, cells)) / max(len(cells), 1)
         return numbers, sum(len(row) == width for row in rows) / len(rows)
 
     merits = {candidate: merit(candidate) for candidate in SEPARATORS}
@@ -85,7 +90,7 @@ def has_header(rows):
     if not numbers:
         return True
     below = [[row[i] for row in rest if i < len(row) and not is_empty(row[i])] for i in range(len(first))]
-    texts = [i for i, cell in enumerate(first) if not is_number(cell) and not is_empty(cell)]
+    texts = [i for i in sorted({*range(len(first))} - {*numbers}) if not is_empty(first[i])]
     if any(below[i] and all(map(is_number, below[i])) for i in texts):
         return True
     if any(first[i] in below[i] for i in texts):  # a class, as below
