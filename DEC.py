@@ -10,18 +10,25 @@ Junyuan Xie, Ross Girshick, Ali Farhadi. Unsupervised Deep Embedding for Cluster
 
 from typing import ClassVar
 
+from dec_keras.runs.command_line import start_run
+
+command_line = start_run("DEC") if __name__ == "__main__" else None  # before Keras, which takes seconds to load
+
 import keras
 
-import clustering
-from autoencoder import pretrain, pretrain_layerwise
-from batches import predict
-from clustering import ClusteringLayer
-from datasets import check_data
+from dec_keras.data.samples import Samples, check_labels
+from dec_keras.errors import InputError, check_assigned, check_share, check_whole
+from dec_keras.files.models import load_weights
+from dec_keras.files.run_folder import run_folder
+from dec_keras.method.clustering import cluster
+from dec_keras.method.initial_centers import check_start
+from dec_keras.method.model import ClusteringLayer, target_distribution
+from dec_keras.method.pretraining import pretrain, pretrain_layerwise
+from dec_keras.method.protocols import ADAM, MAX_SEED, SCHEDULES, sgd
+from dec_keras.metrics import cluster_acc
 from dec_keras.seeds.models import SeedNames, autoencoder, seed_calls
-from files import InputError, check_share, check_whole, writable_folder
-from metrics import cluster_acc
-from settings import ADAM, MAX_SEED, SCHEDULES, sgd
-from weights import load_weights
+from dec_keras.training.pipeline import predict
+from dec_keras.training.steps import get_optimizer
 
 __all__ = ["DEC", "ClusteringLayer", "autoencoder", "cluster_acc"]
 
@@ -50,7 +57,7 @@ class DEC(SeedNames):
             files how they are read.
 
     Raises:
-        files.InputError: (a ValueError) if an argument is out of range, here and in every method.
+        InputError: (a ValueError) if an argument is out of range, here and in every method.
     """
 
     name = "DEC"
@@ -66,6 +73,7 @@ class DEC(SeedNames):
         self.dims = [int(units) for units in dims]
         q = ClusteringLayer(self.n_clusters, alpha=alpha, name="clustering")(self.encoder.output)
         self.clusterer = keras.Model(self.encoder.input, q, name="DEC")
+        self.assigner = keras.Model(self.encoder.input, [q, self.encoder.output], name="assigner")
         self.model = self._trained_model()
         self.result = None
         self.pretrain_seconds = None
@@ -84,9 +92,9 @@ class DEC(SeedNames):
         callbacks=(),
         resume=False,
     ):
-        """Pretrains the autoencoder end to end; see `autoencoder.pretrain`, which has the same arguments.
+        """Pretrains the autoencoder end to end; see `pretraining.pretrain`, which has the same arguments.
 
-        The default optimizer is Adam with the seed repos' epsilon (`settings.ADAM`). Writes `pretrain_log.csv` and
+        The default optimizer is Adam with the seed repos' epsilon (`protocols.ADAM`). Writes `pretrain_log.csv` and
         `ae_weights.h5` to `save_dir`, which is made if need be; None: writes nothing. With `resume` it goes on with the
         same training there, or takes its weights if it came to its end.
         """
@@ -94,19 +102,19 @@ class DEC(SeedNames):
         if schedule not in SCHEDULES:
             raise InputError(f"schedule is {schedule!r}: choose from {', '.join(SCHEDULES)}.")
         options = {
-            "optimizer": clustering.get_optimizer(optimizer),
+            "optimizer": get_optimizer(optimizer),
             "epochs": check_whole("epochs", epochs, at_least=1),
             "batch_size": _batch_size(batch_size, x),
             "schedule": schedule,
             "callbacks": callbacks,
             "resume": resume,
         }
-        pretrain(self, x, y, save_dir=save_dir and writable_folder(save_dir), **options)
+        pretrain(self, x, y, folder=run_folder(save_dir), **options)
 
     def pretrain_layerwise(
         self, x, y=None, epochs=None, batch_size=256, save_dir="results/temp", callbacks=(), resume=False
     ):
-        """Pretrains the autoencoder as the paper does; see `autoencoder.pretrain_layerwise`, with the same arguments.
+        """Pretrains the autoencoder as the paper does; see `pretraining.pretrain_layerwise`, with the same arguments.
 
         Writes `pretrain_layer_<i>_log.csv`, `pretrain_log.csv` and `ae_weights.h5` to `save_dir`, which is made if need
         be; None: writes nothing.
@@ -115,7 +123,7 @@ class DEC(SeedNames):
         epochs = epochs if epochs is None else check_whole("epochs", epochs, at_least=1)
         options = {"epochs": epochs, "batch_size": _batch_size(batch_size, x)}
         options |= {"callbacks": callbacks, "resume": resume}
-        pretrain_layerwise(self, x, y, save_dir=save_dir and writable_folder(save_dir), **options)
+        pretrain_layerwise(self, x, y, folder=run_folder(save_dir), **options)
 
     @seed_calls
     def compile(self, optimizer=None, loss="kld"):
@@ -125,7 +133,7 @@ class DEC(SeedNames):
             optimizer: a Keras optimizer, its name, or its serialised form. Default SGD(0.01, 0.9), the paper's.
             loss: a Keras loss of P and Q.
         """
-        self.model.compile(optimizer=clustering.get_optimizer(optimizer or sgd(0.01, 0.9)), loss=loss)
+        self.model.compile(optimizer=get_optimizer(optimizer or sgd(0.01, 0.9)), loss=loss)
 
     @seed_calls
     def fit(
@@ -151,7 +159,7 @@ class DEC(SeedNames):
             cluster of each sample, int array of shape `(n,)`, values in 0..n_clusters-1.
         """
         x, y = self._check(x, y)
-        clustering.check_start(start)
+        check_start(start)
         if x.shape[0] < self.n_clusters:
             raise InputError(f"There are {x.shape[0]} samples for {self.n_clusters} clusters: ask for fewer clusters.")
         ranges = {
@@ -162,8 +170,8 @@ class DEC(SeedNames):
         }
         if not self.model.compiled:
             self.compile()
-        how = {"save_dir": save_dir and writable_folder(save_dir), "start": start}
-        clustering.cluster(self, x, y, **how, **ranges, callbacks=callbacks, resume=resume)
+        how = {"folder": run_folder(save_dir), "start": start}
+        cluster(self, x, y, **how, **ranges, callbacks=callbacks, resume=resume)
         return self.result.labels
 
     def predict(self, x):
@@ -173,22 +181,27 @@ class DEC(SeedNames):
     def soft_labels(self, x):
         """Soft assignment Q: float32 array of shape `(n, n_clusters)`, rows sum to 1, for x of shape `(n, d)`."""
         q = predict(self.clusterer, self._check(x)[0])
-        clustering.check_assigned(q)
+        check_assigned(q)
         return q
 
     def extract_features(self, x):
         """Codes z: float32 array of shape `(n, dims[-1])`, for x of shape `(n, d)`."""
         return predict(self.encoder, self._check(x)[0])
 
+    @property
+    def centers(self):
+        """Centres of the clusters among the codes: float32 array of shape `(n_clusters, dims[-1])`."""
+        return self.model.get_layer("clustering").get_weights()[0]
+
     @seed_calls
     def load_weights(self, weights):
-        """Loads `DEC_model_final.h5`, or a `.h5` file of weights by Keras 2; see `weights.load_weights`."""
+        """Loads `DEC_model_final.h5`, or a `.h5` file of weights by Keras 2; see `files.models.load_weights`."""
         load_weights(self.model, weights)
 
     @staticmethod
     def target_distribution(q):
-        """P of Q; see `clustering.target_distribution`."""
-        return clustering.target_distribution(q)
+        """P of Q; see `model.target_distribution`."""
+        return target_distribution(q)
 
     @staticmethod
     def targets(x, p):
@@ -200,7 +213,8 @@ class DEC(SeedNames):
         return self.clusterer
 
     def _check(self, x, y=None):
-        x, y = check_data(x, y)
+        x = Samples.of(x)
+        y = check_labels(y, len(x))
         if x.shape[1] != self.dims[0]:
             raise InputError(f"x has {x.shape[1]} features and the model takes {self.dims[0]}.")
         return x, y
@@ -212,6 +226,6 @@ def _batch_size(batch_size, x):
 
 
 if __name__ == "__main__":
-    import cli
+    from dec_keras.runs.script import run_script
 
-    cli.main(DEC)
+    run_script(DEC, *command_line)

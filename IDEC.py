@@ -11,13 +11,17 @@ IJCAI 2017.
 
 from typing import ClassVar
 
+from dec_keras.runs.command_line import start_run
+
+command_line = start_run("IDEC") if __name__ == "__main__" else None  # before Keras, which takes seconds to load
+
 import keras
 
-from clustering import get_optimizer
 from DEC import DEC, ClusteringLayer, autoencoder, cluster_acc
+from dec_keras.errors import check_number
+from dec_keras.method.protocols import ADAM
 from dec_keras.seeds.models import IDECSeedNames, seed_calls
-from files import check_number
-from settings import ADAM
+from dec_keras.training.steps import get_optimizer
 
 __all__ = ["IDEC", "ClusteringLayer", "autoencoder", "cluster_acc"]
 
@@ -52,7 +56,7 @@ class IDEC(IDECSeedNames, DEC):
 
         Args:
             optimizer: a Keras optimizer, its name, or its serialised form. Default Adam(0.001), the paper's for
-                MNIST, with the seed repos' epsilon (`settings.ADAM`).
+                MNIST, with the seed repos' epsilon (`protocols.ADAM`).
             gamma: weight of the clustering loss, at least 0. Default 0.1, the paper's.
         """
         weights = [check_number("gamma", gamma, at_least=0), 1.0]
@@ -60,6 +64,6 @@ class IDEC(IDECSeedNames, DEC):
 
 
 if __name__ == "__main__":
-    import cli
+    from dec_keras.runs.script import run_script
 
-    cli.main(IDEC)
+    run_script(IDEC, *command_line)

@@ -19,13 +19,14 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-import metrics
-from clustering import check_start
 from DEC import DEC
-from files import check_share, check_whole
+from dec_keras import metrics
+from dec_keras.data.samples import Samples
+from dec_keras.errors import check_whole
+from dec_keras.files.models import load_weights
+from dec_keras.method.protocols import BATCH_SIZE, CODE_DIMS, MAX_SEED, MAXITER, TOL
+from dec_keras.runs.config import RunConfig
 from IDEC import IDEC
-from settings import BATCH_SIZE, CODE_DIMS, MAX_SEED, MAXITER, TOL, get_settings, in_numbers
-from weights import load_weights
 
 SCORE_SAMPLES = 2000  # the silhouette looks at every pair of them
 
@@ -35,13 +36,13 @@ class DECClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
 
     Pretrains the autoencoder, starts from k-means on its codes, and trains until `tol` or `maxiter`. X is taken as it
     is: scale it to about [0, 1] first, say by `MinMaxScaler` in a Pipeline. The defaults are the command line's for
-    data of your own (protocol dec-keras, row "other" of `settings`), and so is the result for the same seed where that
+    data of your own (protocol dec-keras, row "other" of `protocols`), and so is the result for the same seed where that
     scales alike, as with `--scale none`.
 
     Args:
         n_clusters: number of clusters k, at least 1. Default 10.
         dims: units of each encoder layer behind the input, the code's last. Default (500, 500, 2000, 10).
-        pretrain_epochs: epochs of pretraining. Default None: by the number of samples, see `settings.in_numbers`.
+        pretrain_epochs: epochs of pretraining. Default None: by the number of samples, see `protocols.resolve_lengths`.
         pretrain_optimizer: a Keras optimizer, its name, or its serialised form. Default None: Adam(0.001).
         ae_weights: `.h5` file of a pretrained autoencoder of these dims, on X scaled alike, which takes the place of
             pretraining; a fit with `save_dir` leaves one there, ae_weights.h5. Default None.
@@ -67,11 +68,10 @@ class DECClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
         n_features_in_, feature_names_in_: features of X, and their names if all are strings.
 
     Raises:
-        files.InputError: (a ValueError) if an argument is out of range, in `fit`.
+        InputError: (a ValueError) if an argument is out of range, in `fit`.
     """
 
     _method: ClassVar = DEC
-    _settings: ClassVar = get_settings("other", method="DEC")
 
     def __init__(
         self,
@@ -121,20 +121,20 @@ class DECClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
             FloatingPointError: if the training diverges.
         """
         X = self._validated(X, reset=True)
-        self._check_clustering_phase()  # now, not after minutes of pretraining
-        settings = in_numbers(self._settings, X.shape[0], self.batch_size)
-        seed = _seed(self.random_state)
-        with _seeded(seed), nullcontext() if self.verbose else redirect_stdout(io.StringIO()):
-            dec = self._method([X.shape[1], *self.dims], self.n_clusters, init=self._settings.init, seed=seed)
-            dec.compile(self._own(self.optimizer, "optimizer"), **self._compile_options())
-            self._pretrain(dec, X, settings)
-            ranges = {name: getattr(self, name) for name in ("maxiter", "batch_size", "tol")}
-            ranges["update_interval"] = _given(self.update_interval, settings.update_interval)
-            dec.fit(X, save_dir=self.save_dir, start=self.start, **ranges)
+        config = self._config().resolved(X.shape[0])
+        with _seeded(config.seed), nullcontext() if self.verbose else redirect_stdout(io.StringIO()):
+            x = Samples(X)
+            dec = self._method([X.shape[1], *config.dims], config.n_clusters, init=config.init, seed=config.seed)
+            dec.compile(config.optimizer, **config.compile_arguments())
+            if config.ae_weights is None:
+                dec.pretrain(x, save_dir=self.save_dir, **config.pretrain_arguments())
+            else:
+                load_weights(dec.autoencoder, config.ae_weights)
+            dec.fit(x, save_dir=self.save_dir, **config.fit_arguments())
         self._dec = dec
         self.labels_ = dec.result.labels
-        self.embedding_ = dec.extract_features(X)
-        self.cluster_centers_ = dec.model.get_layer("clustering").get_weights()[0]
+        self.embedding_ = dec.result.codes
+        self.cluster_centers_ = dec.centers
         self.n_iter_, self.stop_reason_, self.history_ = dec.result.n_iter, dec.result.stop_reason, dec.result.log
         if (found := len(np.unique(self.labels_))) < self.n_clusters:
             what = f"Only {found} of {self.n_clusters} clusters hold samples: ask for fewer, or pretrain longer."
@@ -166,28 +166,11 @@ class DECClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
         X = X[np.random.RandomState(0).permutation(X.shape[0])[:SCORE_SAMPLES]]
         return metrics.silhouette(X, dec.predict(X))
 
-    def _own(self, optimizer, name):
-        """A copy, since training changes it: of `optimizer`, or of the settings' one of that name."""
-        return copy.deepcopy(optimizer or getattr(self._settings, name))
-
-    def _compile_options(self):
-        return {}
-
-    def _check_clustering_phase(self):
-        check_whole("maxiter", self.maxiter, at_least=1)
-        check_whole("update_interval", _given(self.update_interval, 0), at_least=0)
-        check_whole("batch_size", self.batch_size, at_least=1)
-        check_share("tol", self.tol)
-        check_start(self.start)
-
-    def _pretrain(self, dec, X, settings):
-        if self.ae_weights is None:
-            optimizer = self._own(self.pretrain_optimizer, "pretrain_optimizer")
-            epochs = _given(self.pretrain_epochs, settings.pretrain_epochs)
-            options = {"epochs": epochs, "batch_size": self.batch_size, "save_dir": self.save_dir}
-            dec.pretrain(X, optimizer=optimizer, **options)
-        else:
-            load_weights(dec.autoencoder, self.ae_weights)
+    def _config(self):
+        """The RunConfig of the arguments, checked; optimizers are copied, since training changes them."""
+        names = set(self.get_params(deep=False)) - {"save_dir", "random_state", "verbose"}
+        given = {name: copy.deepcopy(getattr(self, name)) for name in names}
+        return RunConfig(self._method.name, dataset="other", seed=_seed(self.random_state), **given)
 
     def _fitted(self):
         check_is_fitted(self)
@@ -236,7 +219,6 @@ class IDECClustering(DECClustering):
     """
 
     _method: ClassVar = IDEC
-    _settings: ClassVar = get_settings("other", method="IDEC")
 
     def __init__(
         self,
@@ -274,13 +256,6 @@ class IDECClustering(DECClustering):
             verbose=verbose,
         )
         self.gamma = gamma
-
-    def _compile_options(self):
-        return {"gamma": self.gamma}
-
-
-def _given(value, default):
-    return default if value is None else value
 
 
 def _seed(random_state):

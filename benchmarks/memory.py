@@ -18,16 +18,17 @@ import time
 from pathlib import Path
 from time import perf_counter
 
+import clustering
 import keras
 import numpy as np
 import scipy.sparse
 import tensorflow as tf
 
-import clustering
-from batches import BatchTrainer, endless_batches, predict
-from datasets import load_data
 from DEC import DEC
-from settings import BATCH_SIZE, CODE_DIMS
+from dec_keras.data.datasets import load_data
+from dec_keras.method.protocols import BATCH_SIZE, CODE_DIMS
+from dec_keras.training.pipeline import endless_batches, predict
+from dec_keras.training.steps import BatchTrainer
 
 ROUNDS = 5
 SAMPLES, FEATURES, NON_ZEROS = 685_071, 2_000, 60  # the DEC paper's full REUTERS; about its words a document

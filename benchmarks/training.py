@@ -17,15 +17,16 @@ import tempfile
 from pathlib import Path
 from time import perf_counter
 
+import clustering
 import keras
 import numpy as np
 import tensorflow as tf
 
-import clustering
-from batches import BatchTrainer, batches_per_epoch, endless_batches
-from datasets import load_data
 from DEC import DEC
-from settings import BATCH_SIZE, CODE_DIMS, MAXITER, get_settings
+from dec_keras.data.datasets import load_data
+from dec_keras.method.protocols import BATCH_SIZE, CODE_DIMS, MAXITER, get_settings
+from dec_keras.training.pipeline import batches_per_epoch, endless_batches
+from dec_keras.training.steps import BatchTrainer
 
 LONG = 10_000  # batches: as in a real run, steps are compiled by XLA
 

@@ -5,31 +5,13 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores: threads of o
     for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(name, "1")
 
-import csv
-from pathlib import Path
+from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from DEC import DEC
-
-ROOT = Path(__file__).resolve().parent.parent
-DIMS = [6, 16, 16, 3]
-
-
-def read_log(path):
-    """The rows of a CSV file as dicts."""
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def three_groups():
-    """Three groups of 6-D points in [0, 1]: x float32 of shape (100, 6), y of shape (100,)."""
-    rng = np.random.default_rng(0)
-    y = rng.integers(3, size=100)
-    centers = np.array([[0.1] * 6, [0.9] * 6, [0.1, 0.9] * 3])
-    x = centers[y] + rng.normal(scale=0.05, size=(100, 6))
-    return x.clip(0, 1).astype(np.float32), y
+from dec_keras.method import protocols
+from tests.helpers import DIMS, three_groups
 
 
 @pytest.fixture
@@ -48,7 +30,11 @@ def dec():
 @pytest.fixture
 def small_network(monkeypatch):
     """Of the command line."""
-    monkeypatch.setattr("cli.CODE_DIMS", (16, 3))
+
+    def settings(*args):
+        return replace(protocols.get_settings(*args), dims=(16, 3))
+
+    monkeypatch.setattr("dec_keras.runs.config.get_settings", settings)
 
 
 @pytest.fixture

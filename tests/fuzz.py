@@ -42,19 +42,19 @@ import scipy.io
 import scipy.sparse
 from PIL import Image
 
-import choose_k
-import datasets
-import metrics
-import prediction
-import scaling
-import tables
-import untrusted
-from checkpoint import Checkpoint
 from DEC import DEC
-from dec_keras.data import reading
-from files import InputError, write_csv
-from tests import test_datasets as written
-from weights import load_weights, read_attributes, save_model
+from dec_keras import metrics
+from dec_keras.data import datasets, reading, scaling
+from dec_keras.data.samples import Samples, check_labels
+from dec_keras.errors import InputError
+from dec_keras.files import untrusted
+from dec_keras.files.atomic import write_csv
+from dec_keras.files.models import load_weights, read_attributes, save_model
+from dec_keras.method import saved_model
+from dec_keras.sweeps import choose_k
+from dec_keras.sweeps import results as tables
+from dec_keras.training.checkpoint import Checkpoint
+from tests import data_files as written
 
 SECONDS, MEMORY = 5, 2**30
 WAIT = 60  # seconds that a reader may take in all: it works for few of them where the machine is busy
@@ -111,7 +111,7 @@ def named(name, **changes):
         row = replace(datasets.DATASETS[name], mirrors=(), elsewhere=(), fallback=None, **changes)
         with _patched(datasets.Dataset, "folders", lambda _: [folder]):
             x, y = row.load()
-        check_samples(*datasets.check_data(x, y))
+        check_samples(Samples(x).x, check_labels(y, len(x)))
 
     return read
 
@@ -149,11 +149,11 @@ def read_known(folder, file):
     reading.from_attributes(attributes, n_features=6)
     scaler = scaling.from_attributes(attributes, folder / file)
     if scaler is not None:
-        assert np.isfinite(scaler.transform(X.astype(np.float32))).all()
+        assert np.isfinite(scaler.transform(X.astype(np.float32)).x).all()
 
 
 def read_model(folder, file):
-    model = prediction.load_model(folder / file)
+    model = saved_model.load_model(folder / file)
     assert {"encoder_0", "clustering"} <= {layer.name for layer in model.layers}
     assert all(np.isfinite(array).all() for array in model.get_weights())
 

@@ -7,10 +7,10 @@ import pytest
 import scipy.io
 import scipy.sparse
 
-import datasets
+from dec_keras.data import datasets
 from dec_keras.data.choosing import as_labels
 from dec_keras.data.reading import Reading
-from files import InputError
+from dec_keras.errors import InputError
 
 RNG = np.random.default_rng(0)
 X = np.round(RNG.random((12, 5)) * 10, 3)

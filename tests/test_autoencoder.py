@@ -4,17 +4,17 @@ import keras
 import numpy as np
 import pytest
 
-import autoencoder as autoencoder_module
-import metrics
-from autoencoder import autoencoder
-from batches import BatchTrainer
-from checkpoint import Checkpoint
-from clustering import kmeans_start
 from DEC import DEC
-from files import InputError
+from dec_keras import metrics
+from dec_keras.data.samples import Samples
+from dec_keras.errors import InputError
+from dec_keras.method import pretraining as pretraining_module
+from dec_keras.method.initial_centers import kmeans_start
+from dec_keras.method.model import autoencoder
+from dec_keras.method.protocols import MAX_SEED, UNIFORM_FAN_IN
+from dec_keras.training.steps import Trainer
 from IDEC import IDEC
-from settings import MAX_SEED, UNIFORM_FAN_IN
-from tests.conftest import DIMS, read_log
+from tests.helpers import DIMS, read_log
 
 
 def test_layers_have_the_seeds_names_sizes_and_activations():
@@ -101,18 +101,18 @@ def test_diverging_pretraining_is_told_and_saves_no_weights(dec, blobs, tmp_path
 def test_a_layer_is_denoised_as_the_paper_says(dec, blobs):
     """Dropout of 20 % on the layer's input and, but for the last, on its code; only that layer is trained."""
     x, _ = blobs
-    denoiser = autoencoder_module._denoiser(dec, 1)
+    denoiser = pretraining_module._denoiser(dec, 1)
     kinds = [(type(layer).__name__, getattr(layer, "rate", None)) for layer in denoiser.layers[1:]]
     assert kinds == [("Dropout", 0.2), ("Dense", None), ("Dropout", 0.2), ("Dense", None)]
-    last = autoencoder_module._denoiser(dec, 2)
+    last = pretraining_module._denoiser(dec, 2)
     assert [type(layer).__name__ for layer in last.layers[1:]] == ["Dropout", "Dense", "Dense"]
     before = {layer.name: layer.get_weights() for layer in dec.autoencoder.layers}
-    below = autoencoder_module._below(dec, 1)
+    below = pretraining_module._below(dec, 1)
     relu = np.maximum(x @ before["encoder_0"][0] + before["encoder_0"][1], 0)
     np.testing.assert_allclose(below(x), relu, atol=1e-6)
-    autoencoder_module._reconstruct(
-        dec, denoiser, x, keras.optimizers.SGD(0.1), 2, 20, Checkpoint(None, {}), 0, None, below=below
-    )
+    training = pretraining_module._Pretraining(dec, Samples(x), None, 2, 20, None, (), False, {})
+    assert not training.is_finished()
+    training.fit(denoiser, keras.optimizers.SGD(0.1), 2, 0, None, below=below)
     changed = {
         layer.name
         for layer in dec.autoencoder.layers
@@ -122,7 +122,7 @@ def test_a_layer_is_denoised_as_the_paper_says(dec, blobs):
 
 
 def test_the_papers_sgd_drops_its_rate_every_20000_batches():
-    optimizer = autoencoder_module._sgd_with_drops()
+    optimizer = pretraining_module._sgd_with_drops()
     rate = optimizer._learning_rate
     at = [0, 20_000, 20_001, 40_001, 60_001, 80_001, 100_000]
     assert [float(rate(batch)) for batch in at] == pytest.approx([5e-2, 5e-2, 5e-3, 5e-4, 5e-5, 5e-6, 5e-6])
@@ -160,7 +160,7 @@ def test_layerwise_pretraining_trains_every_layer_then_all(dec, blobs, tmp_path)
 def test_layerwise_pretraining_takes_the_papers_batches_and_half_as_many_a_layer(
     dec, blobs, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr("autoencoder.PAPER_BATCHES", 17)
+    monkeypatch.setattr("dec_keras.method.pretraining.PAPER_BATCHES", 17)
     dec.pretrain_layerwise(blobs[0], batch_size=30, save_dir=tmp_path)  # four batches an epoch
     assert len(read_log(tmp_path / "pretrain_log.csv")) == 5
     assert [len(read_log(tmp_path / f"pretrain_layer_{i}_log.csv")) for i in range(3)] == [3, 3, 3]
@@ -172,17 +172,16 @@ def test_every_step_of_layerwise_pretraining_has_a_seed_of_its_own(monkeypatch):
     seeds = []
     monkeypatch.setattr("keras.utils.set_random_seed", seeds.append)
     for seed, step in ((0, 0), (0, 2), (MAX_SEED - 1, 0), (MAX_SEED, 0), (MAX_SEED, 1), (None, 0)):
-        autoencoder_module._reseed(seed, step)
+        pretraining_module._reseed(seed, step)
     assert seeds == [1, 3, MAX_SEED, 0, 1]
 
 
 @pytest.mark.parametrize(("terminal", "verbose"), [(True, 1), (False, 2)])
 def test_pretraining_shows_its_progress_on_a_terminal(dec, blobs, recorded, monkeypatch, terminal, verbose):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
-    fits = recorded(BatchTrainer, "fit")
+    bars = recorded(keras.utils.Progbar, "__init__")
     dec.pretrain(blobs[0], epochs=2, batch_size=30, save_dir=None)
-    assert [(fit["verbose"], fit["epochs"], fit["steps_per_epoch"]) for fit in fits] == [(verbose, 2, 4)]
-    assert not fits[0]["shuffle"]  # endless_batches does
+    assert [(bar["verbose"], bar["target"]) for bar in bars] == [(verbose, 4)] * 2
 
 
 def test_batches_are_shuffled_anew_every_epoch_but_as_the_seed_says(blobs, monkeypatch, tmp_path):
@@ -193,13 +192,13 @@ def test_batches_are_shuffled_anew_every_epoch_but_as_the_seed_says(blobs, monke
         keras.utils.set_random_seed(0)
         seen = []
 
-        def recorded(x, index):
+        def recorded(samples, index):
             if not isinstance(index, slice):  # which is for all of x, in order
-                seen.append(x[index])
-            return x[index]
+                seen.append(samples.x[index])
+            return samples.x[index]
 
         with monkeypatch.context() as patch:
-            patch.setattr("batches.rows", recorded)
+            patch.setattr(Samples, "rows", recorded)
             DEC([6, 4, 2], 3).pretrain(x, epochs=4, batch_size=32, save_dir=tmp_path)
         return np.concatenate(seen)[: 4 * len(x)].reshape(4, *x.shape)  # it reads ahead of the training
 
@@ -211,13 +210,13 @@ def test_batches_are_shuffled_anew_every_epoch_but_as_the_seed_says(blobs, monke
 
 
 def test_cosine_schedule_warms_up_to_the_optimizers_rate_and_ends_at_0():
-    rate = autoencoder_module._cosine(0.01, batches=400)
+    rate = pretraining_module._cosine(0.01, batches=400)
     assert float(rate(0)) == 0
     assert float(rate(10)) == pytest.approx(0.005)
     assert float(rate(20)) == pytest.approx(0.01)
     assert float(rate(210)) == pytest.approx(0.005, rel=1e-3)
     assert float(rate(400)) == pytest.approx(0, abs=1e-8)
-    rate = autoencoder_module._cosine(0.01, batches=10)
+    rate = pretraining_module._cosine(0.01, batches=10)
     assert [float(rate(0)), float(rate(1))] == pytest.approx([0, 0.01])
 
 
@@ -244,11 +243,11 @@ def test_the_trainer_is_told_how_many_batches_there_will_be(blobs, monkeypatch):
     """By which it decides whether compiling is worth it."""
     told = []
 
-    class Recorded(BatchTrainer):
-        def __init__(self, model, prepare, n_batches):
+    class Recorded(Trainer):
+        def __init__(self, model, batches, prepare, n_batches):
             told.append(n_batches)
-            super().__init__(model, prepare, n_batches)
+            super().__init__(model, batches, prepare, n_batches)
 
-    monkeypatch.setattr("autoencoder.BatchTrainer", Recorded)
+    monkeypatch.setattr("dec_keras.method.pretraining.Trainer", Recorded)
     DEC(DIMS, 3).pretrain(blobs[0], epochs=3, batch_size=50, save_dir=None)
     assert told == [3 * -(-len(blobs[0]) // 50)]

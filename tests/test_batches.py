@@ -4,13 +4,15 @@ import pytest
 import scipy.sparse
 import tensorflow as tf
 
-from batches import XLA_BATCHES, BatchTrainer, ScaledRows, checksum, endless_batches, pieces, predict, rows
-from datasets import load_data
 from DEC import DEC
-from files import InputError
+from dec_keras.data.datasets import load_data
+from dec_keras.data.samples import Samples
+from dec_keras.data.scaling import fit
+from dec_keras.errors import InputError
+from dec_keras.training.pipeline import endless_batches, predict
+from dec_keras.training.steps import XLA_BATCHES, Trainer
 from IDEC import IDEC
-from scaling import fit
-from tests.conftest import DIMS
+from tests.helpers import DIMS
 
 
 @pytest.fixture
@@ -21,18 +23,33 @@ def forms(blobs, tmp_path):
     return {"array": x, "memmap": np.load(tmp_path / "x.npy", mmap_mode="r"), "csr": scipy.sparse.csr_matrix(x)}
 
 
-def test_rows_and_pieces_of_every_form_are_dense_float32(forms):
+def test_rows_and_batches_of_every_form_are_dense_float32(forms):
     x = forms["array"]
     for form in [*forms.values(), x.astype(np.float64), scipy.sparse.csr_array(x)]:
-        for index in (slice(3, 9), np.array([5, 0, 5])):
-            part = rows(form, index)
+        samples = Samples(form)
+        for index in (slice(3, 9), np.array([5, 0, 5]), np.arange(100) > 60):
+            part = samples.rows(index)
             assert part.dtype == np.float32
             assert part.flags.c_contiguous
             np.testing.assert_array_equal(part, x[index])
-        sizes = [len(piece) for piece in pieces(form, 30)]
+            np.testing.assert_array_equal(samples.take(index).rows(slice(None)), x[index])
+        sizes = [len(rows) for rows in samples.batches(30)]
         assert sizes == [30, 30, 30, 10]
-        np.testing.assert_array_equal(np.concatenate(list(pieces(form, 30))), x)
-        assert checksum(form) == checksum(x) != checksum(x[::-1])
+        np.testing.assert_array_equal(np.concatenate(list(samples.batches(30))), x)
+        assert samples.checksum == Samples(x).checksum != Samples(x[::-1]).checksum
+        assert Samples.of(samples) is samples
+
+
+def test_a_run_reads_x_once_to_check_and_sum_it(forms, dec, tmp_path, monkeypatch):
+    """Passes over x: one by Samples; then those of training alone, which reads batches."""
+    passes = []
+    check = Samples._check_and_sum
+    monkeypatch.setattr(Samples, "_check_and_sum", lambda self: passes.append(self) or check(self))
+    x = Samples(forms["memmap"])
+    dec.pretrain(x, epochs=1, save_dir=tmp_path)
+    dec.fit(x, maxiter=2, update_interval=1, save_dir=tmp_path)
+    dec.predict(x)
+    assert passes == [x]
 
 
 def test_batches_come_with_their_indices_in_order_or_shuffled_anew_every_epoch(forms):
@@ -40,13 +57,15 @@ def test_batches_come_with_their_indices_in_order_or_shuffled_anew_every_epoch(f
         orders = {}
         for shuffle in (None, 0, 1):
             seen = []
-            for indices, batch in endless_batches(form, 40, shuffle).take(6):  # two epochs
+            for indices, batch in endless_batches(Samples(form), 40, shuffle).take(6):  # two epochs
                 np.testing.assert_array_equal(batch, forms["array"][indices])
                 seen.append(indices.numpy())
             assert [len(indices) for indices in seen] == [40, 40, 20] * 2
             orders[shuffle] = np.concatenate(seen).reshape(2, 100)
             for start in range(6):
-                later = [indices.numpy() for indices, _ in endless_batches(form, 40, shuffle, start).take(6 - start)]
+                later = [
+                    indices.numpy() for indices, _ in endless_batches(Samples(form), 40, shuffle, start).take(6 - start)
+                ]
                 np.testing.assert_array_equal(np.concatenate(later), np.concatenate(seen[start:]))
         np.testing.assert_array_equal(orders[None], [np.arange(100)] * 2)
         np.testing.assert_array_equal(np.sort(orders[0]), orders[None])
@@ -55,7 +74,7 @@ def test_batches_come_with_their_indices_in_order_or_shuffled_anew_every_epoch(f
 
 
 def test_nothing_tunes_the_batches_whose_end_would_wait_for_it(blobs):
-    assert endless_batches(blobs[0], 40).options().autotune.enabled is False
+    assert endless_batches(Samples(blobs[0]), 40).options().autotune.enabled is False
 
 
 @pytest.mark.parametrize("method", [DEC, IDEC])
@@ -78,7 +97,7 @@ def test_steps_compiled_by_xla_are_repeatable_and_those_of_a_plain_loop(blobs, m
     x, _ = blobs
     results = []
     for xla_batches in (1, 1, 10**9):
-        monkeypatch.setattr("batches.XLA_BATCHES", xla_batches)
+        monkeypatch.setattr("dec_keras.training.steps.XLA_BATCHES", xla_batches)
         keras.utils.set_random_seed(3)
         dec = method(DIMS, 3, seed=3)
         dec.compile("sgd")
@@ -91,9 +110,10 @@ def test_steps_compiled_by_xla_are_repeatable_and_those_of_a_plain_loop(blobs, m
         np.testing.assert_allclose(compiled, plain, rtol=1e-4, atol=1e-5)
 
 
-def test_only_long_trainings_are_compiled_by_xla(dec):
+def test_only_long_trainings_are_compiled_by_xla(dec, blobs):
     dec.compile()
-    compiled = [BatchTrainer(dec.model, None, n_batches).jit_compile for n_batches in (XLA_BATCHES - 1, XLA_BATCHES)]
+    batches = endless_batches(Samples(blobs[0]), 40)
+    compiled = [Trainer(dec.model, batches, None, n).jit_compile for n in (XLA_BATCHES - 1, XLA_BATCHES)]
     assert compiled == [bool(tf.config.list_physical_devices("GPU")), True]  # on a GPU Keras compiles every one
 
 
@@ -111,18 +131,18 @@ def test_layerwise_pretraining_takes_every_form(forms, tmp_path):
 
 def test_predict_equals_keras_predict(dec, blobs):
     x, _ = blobs
-    np.testing.assert_allclose(predict(dec.encoder, x), dec.encoder.predict(x, verbose=0), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        predict(dec.encoder, Samples(x)), dec.encoder.predict(x, verbose=0), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_every_form_is_scaled(forms):
     for scale in (2.5, None):
-        scaler = fit(forms["array"], scale)
-        for form in forms.values():
+        scaler = fit(Samples(forms["array"]), scale)
+        for form in map(Samples, forms.values()):
             assert fit(form, scale).factor == pytest.approx(scaler.factor)
-            np.testing.assert_allclose(
-                rows(scaler.transform(form), slice(0, 100)), forms["array"] * scaler.factor, 1e-6
-            )
-    assert isinstance(scaler.transform(forms["memmap"]), ScaledRows)
+            np.testing.assert_allclose(scaler.transform(form).rows(slice(0, 100)), forms["array"] * scaler.factor, 1e-6)
+    assert scaler.transform(Samples(forms["memmap"])).is_mapped
 
 
 def test_a_bad_value_is_found_in_every_form(blobs, tmp_path, dec):

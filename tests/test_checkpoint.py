@@ -12,15 +12,18 @@ import keras
 import numpy as np
 import pytest
 
-import checkpoint
-import cli
-import files
-from checkpoint import Checkpoint
 from DEC import DEC
-from files import InputError, only_run
+from dec_keras.errors import InputError
+from dec_keras.files import atomic
+from dec_keras.files.models import read_attributes
+from dec_keras.files.run_folder import lock_folder
+from dec_keras.runs import run as run_module
+from dec_keras.runs.command_line import parse_run
+from dec_keras.training import checkpoint
+from dec_keras.training.checkpoint import Checkpoint
 from IDEC import IDEC
-from tests.conftest import DIMS, ROOT
-from weights import read_attributes
+from tests import helpers
+from tests.helpers import DIMS, ROOT, assert_same_end
 
 METHODS = pytest.mark.parametrize("method", [DEC, IDEC])
 
@@ -68,19 +71,6 @@ def trained(method, data, folder, resume=False, layerwise=False, pretrain_cut=No
     dec.compile("adam")
     dec.fit(x, y, callbacks=cut, **how)
     return dec
-
-
-def assert_same_end(a, b):
-    """The same bits in all that two runs' folders hold, but for the times in the weight files."""
-    names = {path.name for path in a.iterdir()}
-    assert names == {path.name for path in b.iterdir()}
-    assert not any("checkpoint" in name or name.startswith(files.TEMPORARY) for name in names)
-    for name in names:
-        if name.endswith((".csv", ".npy")):
-            assert (a / name).read_bytes() == (b / name).read_bytes(), name
-        elif name.endswith(".h5"):
-            weights = [keras.models.load_model(folder / name, compile=False).get_weights() for folder in (a, b)]
-            assert all((first == second).all() for first, second in zip(*weights, strict=True)), name
 
 
 @METHODS
@@ -208,7 +198,9 @@ def test_ctrl_c_in_a_pretrainings_last_epoch_stops_behind_it(blobs, tmp_path, ca
 
 
 def test_ctrl_c_in_a_commands_last_interval_lets_it_finish(tmp_path, monkeypatch, usual_signals):
-    monkeypatch.setattr("cli.logs", lambda args, phase: [CtrlC(1)] if phase == "DEC" else [])
+    output = run_module.output
+    more = {"DEC": {"callbacks": [CtrlC(1)]}}
+    monkeypatch.setattr(run_module, "output", lambda *args: output(*args) | more.get(args[1], {}))
     arguments = [
         "--dataset",
         "digits",
@@ -221,7 +213,7 @@ def test_ctrl_c_in_a_commands_last_interval_lets_it_finish(tmp_path, monkeypatch
         "--tol",
         "0",
     ]
-    cli.main(DEC, [*arguments, "--save_dir", str(tmp_path)])
+    helpers.command(DEC, [*arguments, "--save_dir", str(tmp_path)])
     assert "finished" in json.loads((tmp_path / "run.json").read_text())
     assert (tmp_path / "labels.csv").exists()
 
@@ -274,7 +266,7 @@ def test_a_run_cut_off_in_a_write_leaves_whole_files_and_goes_on(
             raise Cut
         replace(source, target)
 
-    monkeypatch.setattr(files.os, "replace", cut)
+    monkeypatch.setattr(atomic.os, "replace", cut)
     for cut.at in range(1, 100, step):
         folder = tmp_path / f"cut{cut.at}"
         written.clear()
@@ -282,7 +274,7 @@ def test_a_run_cut_off_in_a_write_leaves_whole_files_and_goes_on(
             trained(method, blobs, folder)
         except Cut:
             cut.at = 0
-            assert not list(folder.glob(f"{files.TEMPORARY}*"))
+            assert not list(folder.glob(f"{atomic.TEMPORARY}*"))
             for path in folder.glob("*.h5"):
                 read_attributes(path)
             trained(method, blobs, folder, resume=True)
@@ -305,7 +297,7 @@ def test_a_clustering_that_stopped_on_tol_is_not_gone_past(blobs, tmp_path, ever
     whole = clustered(tmp_path / "whole")
     assert whole.stop_reason == "tol"
     with monkeypatch.context() as patch:
-        patch.setattr("clustering.save_model", lambda model, path, *_: "final" in path.name and 1 / 0)
+        patch.setattr("dec_keras.method.clustering.save_model", lambda model, path, *_: "final" in path.name and 1 / 0)
         with pytest.raises(ZeroDivisionError):
             clustered(tmp_path / "cut")
     again = clustered(tmp_path / "cut", resume=True)
@@ -412,8 +404,6 @@ def test_checkpoints_take_a_small_share_of_the_time(monkeypatch, tmp_path):
     now = [0.0]
     monkeypatch.setattr(checkpoint, "perf_counter", lambda: now[0])
     keeper = Checkpoint(tmp_path / "c.npz", {})
-    keeper.set_model(keras.Sequential())
-    keeper.model.stop_training = False
     keeper.begin([])
     written = []
 
@@ -425,7 +415,7 @@ def test_checkpoints_take_a_small_share_of_the_time(monkeypatch, tmp_path):
     monkeypatch.setattr(keeper, "write", write)
     for epoch in range(100):
         now[0] += 0.5
-        keeper.on_epoch_end(epoch)
+        keeper.keep(epoch)
     assert written[0] == pytest.approx(2.5)
     assert len(written) == 5  # of 50 seconds, 10 apart
 
@@ -436,13 +426,13 @@ SHORT = ["--dataset", "digits", "--pretrain_epochs", "3", "--maxiter", "60", "--
 
 
 def run(folder, *more):
-    return cli.run(DEC, cli.parse(DEC, [*SHORT, "--save_dir", str(folder), *more]))
+    return helpers.run(DEC, [*SHORT, "--save_dir", str(folder), *more])
 
 
 def test_the_command_line_goes_on_and_says_when_all_is_done(tmp_path, every_epoch, monkeypatch, capsys):
     dec = run(tmp_path / "whole")
     with monkeypatch.context() as patch:
-        patch.setattr(cli, "save_assignments", lambda *_: (_ for _ in ()).throw(Cut))
+        patch.setattr("dec_keras.runs.run.save_assignments", lambda *_: (_ for _ in ()).throw(Cut))
         with pytest.raises(Cut):
             run(tmp_path / "cut")
     record = json.loads((tmp_path / "cut" / "run.json").read_text())
@@ -456,7 +446,7 @@ def test_the_command_line_goes_on_and_says_when_all_is_done(tmp_path, every_epoc
     assert finished["scores"]["acc"] == pytest.approx(again.result.log[-1]["acc"], abs=1e-5)
     capsys.readouterr()
     drawn = []
-    monkeypatch.setattr("figures.draw", drawn.append)
+    monkeypatch.setattr("dec_keras.runs.saved_run.draw", drawn.append)
     finished = run(tmp_path / "cut", "--resume", "--figures")
     assert "came to its end" in capsys.readouterr().out
     np.testing.assert_array_equal(drawn[0].labels, dec.result.labels)
@@ -490,20 +480,20 @@ def test_run_json_says_what_a_run_was_made_with(tmp_path):
 
 
 def test_a_second_run_in_a_folder_is_told_and_leftovers_are_cleared(tmp_path):
-    leftover = tmp_path / f"{files.TEMPORARY}1234-labels.csv"
+    leftover = tmp_path / f"{atomic.TEMPORARY}1234-labels.csv"
     leftover.touch()
-    with only_run(tmp_path):
+    with lock_folder(tmp_path):
         assert not leftover.exists()
         with pytest.raises(InputError, match="Another run writes to"):
             run(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {".lock"}
-    with only_run(tmp_path):  # it is free again
+    with lock_folder(tmp_path):  # it is free again
         pass
 
 
 def test_hosts_are_not_resumed(capsys):
     with pytest.raises(SystemExit):
-        cli.parse(DEC, ["--resume", "--strategy", "multiworker"])
+        parse_run(DEC.name, ["--resume", "--strategy", "multiworker"])
     assert "--resume is for one host" in capsys.readouterr().err
 
 
@@ -511,7 +501,7 @@ def test_what_an_older_run_has_left_does_not_stand_in_the_way(tmp_path, monkeypa
     (tmp_path / "dec_checkpoint.npz").write_bytes(b"of an older run")
     (tmp_path / "my_checkpoint.npz").write_bytes(b"of the user's")
     with monkeypatch.context() as patch:
-        patch.setattr(cli, "pretrain", lambda *_: (_ for _ in ()).throw(Cut))
+        patch.setattr(DEC, "pretrain", lambda *_, **__: (_ for _ in ()).throw(Cut))
         with pytest.raises(Cut):
             run(tmp_path)
     run(tmp_path, "--resume")

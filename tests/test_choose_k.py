@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import choose_k
-import cli
-import figures
+import choose_k as choose_k_script
 from DEC import DEC
-from files import InputError
-from tests.conftest import read_log
+from dec_keras.errors import InputError
+from dec_keras.plots import curves
+from dec_keras.runs.config import RunConfig
+from dec_keras.sweeps import choose_k
+from tests import helpers
+from tests.helpers import read_log
 
 pytestmark = pytest.mark.usefixtures("small_network")
 
@@ -40,7 +42,8 @@ def compare(data, save_dir, *more):
         save_dir,
         *more,
     ]
-    return choose_k.run(choose_k.parse(list(map(str, arguments))))
+    args, config = choose_k_script.parse(list(map(str, arguments)))
+    return choose_k.choose_k(DEC, config, args.k, args.validation, args.save_dir)
 
 
 def read(folder):
@@ -65,7 +68,11 @@ def test_it_suggests_the_four_groups(npz, tmp_path, capsys):
 def test_a_k_does_not_depend_on_the_others_nor_is_it_repeated(npz, tmp_path, monkeypatch):
     measured = []
     measure = choose_k.measure
-    monkeypatch.setattr(choose_k, "measure", lambda k, *rest: measured.append(k) or measure(k, *rest))
+    monkeypatch.setattr(
+        choose_k,
+        "measure",
+        lambda method, config, *rest: measured.append(config.n_clusters) or measure(method, config, *rest),
+    )
     compare(npz, tmp_path / "whole", "--k", "2:4")
     compare(npz, tmp_path / "parts", "--k", "3:4")
     compare(npz, tmp_path / "parts", "--k", "2:4")
@@ -76,7 +83,7 @@ def test_a_k_does_not_depend_on_the_others_nor_is_it_repeated(npz, tmp_path, mon
 def test_the_autoencoder_is_that_of_dec(npz, tmp_path):
     compare(npz, tmp_path / "a", "--k", "2:3", "--seed", 1)
     run = ["--dataset", npz, "--pretrain_epochs", 30, "--maxiter", 4, "--seed", 1, "--save_dir", tmp_path / "dec"]
-    cli.main(DEC, list(map(str, run)))
+    helpers.command(DEC, list(map(str, run)))
     compare(npz, tmp_path / "b", "--k", "2:3", "--seed", 1, "--ae_weights", tmp_path / "dec" / "ae_weights.h5")
     assert not (tmp_path / "b" / "ae_weights.h5").exists()
     assert read(tmp_path / "a") == read(tmp_path / "b")
@@ -95,7 +102,7 @@ def test_labels_only_score(npz, tmp_path):
 
 
 def test_held_out_rows_are_a_share_by_the_seed():
-    masks = [choose_k.validation_rows(100, choose_k.parse(["--k", "2:5", "--seed", seed])) for seed in "001"]
+    masks = [choose_k.validation_rows(100, 0.2, RunConfig(n_clusters=5, seed=int(seed))) for seed in "001"]
     assert [mask.sum() for mask in masks] == [20] * 3
     np.testing.assert_array_equal(masks[0], masks[1])
     assert (masks[0] != masks[2]).any()
@@ -103,15 +110,15 @@ def test_held_out_rows_are_a_share_by_the_seed():
 
 def test_held_out_rows_are_not_trained_on(npz, tmp_path, monkeypatch):
     trained = []
-    cluster = cli.cluster
-    monkeypatch.setattr(cli, "cluster", lambda dec, x, *rest: trained.append(x) or cluster(dec, x, *rest))
+    fit = DEC.fit
+    monkeypatch.setattr(DEC, "fit", lambda dec, x, *rest, **more: trained.append(x) or fit(dec, x, *rest, **more))
     compare(npz, tmp_path / "out", "--k", "2:3", "--validation", 0.3)
     with np.load(npz) as arrays:
         x = arrays["x"]
-    held_out = choose_k.validation_rows(120, choose_k.parse(["--k", "2:3", "--validation", "0.3"]))
+    held_out = choose_k.validation_rows(120, 0.3, RunConfig(n_clusters=3))
     assert held_out.sum() == 36
     for rows in trained:
-        np.testing.assert_array_equal(rows, x[~held_out])
+        np.testing.assert_array_equal(rows.x, x[~held_out])
 
 
 def test_the_loss_is_the_divergence_of_the_target_distribution():
@@ -159,7 +166,7 @@ def test_each_criterion_by_itself():
     best = {"silhouette_x": 3, "silhouette": 4, "inertia": 3, "generalizability": 3}
     assert choose_k.best(rows) == best
     rows = [row | {"nmi": row["k"] / 10} for row in rows]
-    axes = figures.numbers_of_clusters(rows, best, 4, "reason", "title").axes
+    axes = curves.numbers_of_clusters(rows, best, 4, "reason", "title").axes
     for axis, name in zip(axes, [*best, "nmi"], strict=True):
         values = {row["k"]: row[name] for row in rows}
         curve, suggestion, *ring = axis.lines
@@ -183,10 +190,10 @@ def test_data_that_are_all_alike_have_no_answer(tmp_path):
         (["--k", "5:2"], "give the smallest"),
         (["--k", "1:4"], "at least 2"),
         (["--k", "ten"], "such as 2:20"),
-        (["--n_clusters", "3"], "say which to compare with --k"),
-        (["--figures"], "say which to compare with --k"),
-        (["--tensorboard"], "say which to compare with --k"),
-        (["--strategy", "mirrored"], "say which to compare with --k"),
+        (["--n_clusters", "3"], "unrecognized arguments"),
+        (["--figures"], "unrecognized arguments"),
+        (["--tensorboard"], "unrecognized arguments"),
+        (["--strategy", "mirrored"], "unrecognized arguments"),
         (["--validation", "0.01"], "holds out 1 of 120 samples"),
         (["--validation", "2"], "from 0 to 1"),
         (["--k", "2:200"], "200 clusters of 120 samples"),
@@ -195,7 +202,7 @@ def test_data_that_are_all_alike_have_no_answer(tmp_path):
 )
 def test_bad_input_ends_in_a_sentence(npz, tmp_path, capsys, arguments, sentence):
     with pytest.raises(SystemExit) as end:
-        choose_k.main(["--dataset", str(npz), "--save_dir", str(tmp_path / "out"), *arguments])
+        choose_k_script.main(["--dataset", str(npz), "--save_dir", str(tmp_path / "out"), *arguments])
     assert end.value.code == 2
     error = capsys.readouterr().err
     assert sentence in error
@@ -206,7 +213,7 @@ def test_bad_input_ends_in_a_sentence(npz, tmp_path, capsys, arguments, sentence
 def test_rows_of_other_settings_are_not_mixed(npz, tmp_path, capsys):
     compare(npz, tmp_path / "out", "--k", "2:3")
     with pytest.raises(SystemExit) as end:
-        choose_k.main(["--dataset", str(npz), "--save_dir", str(tmp_path / "out"), "--seed", "1"])
+        choose_k_script.main(["--dataset", str(npz), "--save_dir", str(tmp_path / "out"), "--seed", "1"])
     assert end.value.code == 2
     assert "choose another --save_dir" in capsys.readouterr().err
 
@@ -227,6 +234,6 @@ def test_weights_of_dec_serve_whatever_the_scale_and_others_are_told_apart(npz, 
     for seed in ("0", "1"):
         if seed == "1":
             compare(*given, "2:3")
-        cli.run(DEC, cli.parse(DEC, [*short, "--save_dir", str(tmp_path / "dec"), "--seed", seed]))
+        helpers.run(DEC, [*short, "--save_dir", str(tmp_path / "dec"), "--seed", seed])
     with pytest.raises(InputError, match="other data or settings"):
         compare(*given, "2:4")

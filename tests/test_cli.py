@@ -14,13 +14,16 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-import cli
-import datasets
-from clustering import gmm_start, kmeans_start
 from DEC import DEC
+from dec_keras.data import datasets
+from dec_keras.data.samples import Samples
+from dec_keras.method.initial_centers import gmm_start, kmeans_start
+from dec_keras.method.protocols import BY_SIZE, PAPER_LENGTH
+from dec_keras.runs.command_line import parse_run
+from dec_keras.runs.run import reconstruction_error, report_sizes
 from IDEC import IDEC
-from settings import BY_SIZE
-from tests.conftest import ROOT, read_log
+from tests import helpers
+from tests.helpers import ROOT, read_log
 
 
 @pytest.fixture
@@ -76,7 +79,7 @@ def test_a_run_prints_scores_and_saves_its_files(tmp_path):
 
 
 def run(*arguments):
-    cli.main(DEC, list(map(str, arguments)))
+    helpers.command(DEC, arguments)
 
 
 def test_given_weights_start_from_the_same_kmeans(npz, tmp_path):
@@ -102,17 +105,17 @@ def test_other_protocols_run(npz, tmp_path, protocol, capsys):
 
 
 def test_positional_form_and_exponents_parse():
-    args = cli.parse(DEC, ["usps", "--maxiter", "2e4", "--gamma", "0.2"])
-    assert (args.dataset, args.maxiter, args.save_dir) == ("usps", 20_000, Path("results/dec"))
-    args = cli.parse(DEC, ["--dataset", "usps"])
-    assert (args.dataset, args.save_dir) == ("usps", Path("results"))
-    args = cli.parse(DEC, [])
-    assert (args.dataset, args.batch_size, args.tol, args.protocol) == ("mnist", 256, 0.001, "dec-keras")
+    config, options = parse_run("DEC", ["usps", "--maxiter", "2e4", "--gamma", "0.2"])
+    assert (config.dataset, config.maxiter, options.save_dir) == ("usps", 20_000, Path("results/dec"))
+    config, options = parse_run("DEC", ["--dataset", "usps"])
+    assert (config.dataset, options.save_dir) == ("usps", Path("results"))
+    config, _ = parse_run("DEC", [])
+    assert (config.dataset, config.batch_size, config.tol, config.protocol) == ("mnist", 256, 0.001, "dec-keras")
 
 
 def test_help_names_every_argument_and_default(capsys):
     with pytest.raises(SystemExit) as end:
-        cli.parse(DEC, ["-h"])
+        parse_run("DEC", ["-h"])
     assert end.value.code == 0
     text = capsys.readouterr().out
     arguments = "dataset n_clusters batch_size maxiter pretrain_epochs gamma update_interval tol ae_weights save_dir"
@@ -174,7 +177,7 @@ def test_bad_input_ends_in_one_sentence_and_code_2(blobs, tmp_path, monkeypatch,
     monkeypatch.chdir(tmp_path)
     arguments = [argument.format(tmp_path) for argument in arguments]
     with pytest.raises(SystemExit) as end:
-        cli.main(DEC, arguments)
+        helpers.command(DEC, arguments)
     assert end.value.code == 2
     last = capsys.readouterr().err.strip().splitlines()[-1]
     assert last.startswith("DEC.py: error: ")
@@ -188,7 +191,7 @@ def test_missing_data_names_file_folder_and_source(tmp_path, monkeypatch, capsys
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nobody listens there: no network
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     with pytest.raises(SystemExit) as end:
-        cli.main(DEC, ["--dataset", "pendigits", "--save_dir", str(tmp_path / "out")])
+        helpers.command(DEC, ["--dataset", "pendigits", "--save_dir", str(tmp_path / "out")])
     assert end.value.code == 2
     last = capsys.readouterr().err.strip().splitlines()[-1]
     for part in ("pendigits.tra", str(tmp_path / "mine" / "pendigits"), "https://archive.ics.uci.edu"):
@@ -206,17 +209,17 @@ def test_diverging_run_ends_in_one_sentence(blobs, tmp_path, capsys):
 
 
 def test_warnings_of_empty_and_dominant_clusters(capsys):
-    cli.report_sizes(np.array([90, 10, 0, 0]))
+    report_sizes(np.array([90, 10, 0, 0]))
     text = capsys.readouterr().out
     assert "2 of 4 clusters are empty, numbers 2 and 3;" in text
     assert "one cluster holds 90% of the samples" in text
-    cli.report_sizes(np.array([30, 20, 25, 25]))
+    report_sizes(np.array([30, 20, 25, 25]))
     assert "Warning" not in capsys.readouterr().out
     for sizes, share in (([300, 1], "99%"), ([91, 9], "91%"), ([300, 0], "100%"), ([70, 20, 10], "70%")):
-        cli.report_sizes(np.array(sizes))
+        report_sizes(np.array(sizes))
         assert f"one cluster holds {share} of the samples" in capsys.readouterr().out
     for sizes in ([60, 40], [85, 15], [60, 20, 20]):
-        cli.report_sizes(np.array(sizes))
+        report_sizes(np.array(sizes))
         assert "Warning" not in capsys.readouterr().out
 
 
@@ -224,16 +227,15 @@ def test_warnings_of_empty_and_dominant_clusters(capsys):
     ("protocol", "more", "expected"),
     [
         ("dec-keras", [], ("end-to-end", BY_SIZE)),
-        ("dec-keras", ["--pretrain", "layerwise"], ("layerwise", None)),
+        ("dec-keras", ["--pretrain", "layerwise"], ("layerwise", PAPER_LENGTH)),
         ("dec-keras", ["--pretrain", "layerwise", "--pretrain_epochs", "9"], ("layerwise", 9)),
-        ("paper", [], ("layerwise", None)),
+        ("paper", [], ("layerwise", PAPER_LENGTH)),
         ("paper", ["--pretrain", "end-to-end"], ("end-to-end", 200)),
         ("paper", ["--pretrain_epochs", "7"], ("layerwise", 7)),
     ],
 )
 def test_a_pretraining_comes_with_its_own_length(protocol, more, expected):
-    args = cli.parse(DEC, ["my.npz", "--protocol", protocol, *more])
-    settings = cli.settings_in_force(cli.get_settings("my.npz", protocol), args)
+    settings = parse_run("DEC", ["my.npz", "--protocol", protocol, *more])[0].with_protocol()
     assert (settings.pretraining, settings.pretrain_epochs) == expected
 
 
@@ -262,7 +264,7 @@ def tiny_mnist(tmp_path, monkeypatch):
 )
 def test_settings_reach_the_training(tiny_mnist, tmp_path, method, protocol, scale, init, pretraining, clustering):
     arguments = short_run("mnist", tmp_path / "out", "--protocol", protocol)
-    dec = cli.run(method, cli.parse(method, arguments))
+    dec = helpers.run(method, arguments)
     assert dec.attributes == {"dataset": "mnist", "protocol": protocol, "scale": pytest.approx(scale)}
     assert type(dec.autoencoder.get_layer("encoder_0").kernel_initializer).__name__ == init
     for model, (name, rate) in ((dec.autoencoder, pretraining), (dec.model, clustering)):
@@ -278,7 +280,7 @@ def test_settings_reach_the_training(tiny_mnist, tmp_path, method, protocol, sca
     np.testing.assert_array_equal(dec.result.start_labels, labels)
     np.testing.assert_array_equal(begun.model.get_layer("clustering").get_weights()[0], centers.astype("float32"))
     error = np.square(dec.autoencoder.predict(tiny_mnist, verbose=0) - tiny_mnist).mean()
-    assert cli.reconstruction_error(dec, tiny_mnist) == pytest.approx(error, rel=1e-5)
+    assert reconstruction_error(dec, Samples(tiny_mnist)) == pytest.approx(error, rel=1e-5)
 
 
 def test_every_option_is_followed(tmp_path, small_network, recorded):
@@ -296,7 +298,7 @@ def test_every_option_is_followed(tmp_path, small_network, recorded):
     options |= {"dataset": tmp_path / "images", "save_dir": tmp_path / "out"}
     flags = ("--color", "--labels_from_folders", "--resume")
     arguments = [f"--{name}={value}" for name, value in options.items()]
-    dec = cli.run(IDEC, cli.parse(IDEC, [*arguments, *flags]))
+    dec = helpers.run(IDEC, [*arguments, *flags])
 
     (pretraining,), (compilation,), (clustering,) = pretrainings, compilations, clusterings
     both = {"batch_size": 15, "save_dir": tmp_path / "out", "resume": True}
@@ -305,7 +307,7 @@ def test_every_option_is_followed(tmp_path, small_network, recorded):
     assert {name: pretraining[name] for name in (*both, "epochs")} == both | {"epochs": 2}
     assert compilation["gamma"] == 0.4
     for phase in (pretraining, clustering):
-        np.testing.assert_allclose(phase["x"], images.reshape(40, -1) / 2)
+        np.testing.assert_allclose(phase["x"].x, images.reshape(40, -1) / 2)
         assert phase["y"].tolist() == ["class0"] * 20 + ["class1"] * 20
     assert (dec.seed, dec.n_clusters) == (7, 3)
     assert isinstance(dec.model.distribute_strategy, tf.distribute.MirroredStrategy)
@@ -315,7 +317,7 @@ def test_every_option_is_followed(tmp_path, small_network, recorded):
 @pytest.mark.slow
 def test_usps_reaches_the_seeds_scores(tmp_path):
     """DEC-keras' ten trials: 76.4 +- 0.6 / 78.7."""
-    dec = cli.run(DEC, cli.parse(DEC, ["--dataset", "usps", "--save_dir", str(tmp_path)]))
+    dec = helpers.run(DEC, ["--dataset", "usps", "--save_dir", str(tmp_path)])
     assert dec.result.log[-1]["acc"] > 0.745
     assert dec.result.log[-1]["nmi"] > 0.765
 

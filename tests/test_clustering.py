@@ -1,7 +1,5 @@
 """The equations against plain float64 NumPy, the layer, and the loop against the seed's written out batch by batch."""
 
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -14,23 +12,13 @@ from sklearn.datasets import make_blobs
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_info
 
-import clustering
-import metrics
-from batches import BatchTrainer
-from clustering import ClusteringLayer, check_assigned, gmm_start, kmeans_start, soft_assign, target_distribution
 from DEC import DEC
-from files import InputError
-from tests.conftest import DIMS, read_log
-
-
-def numpy_q(z, mu, alpha):
-    q = (1 + ((z[:, None] - mu) ** 2).sum(2) / alpha) ** (-(alpha + 1) / 2)
-    return q / q.sum(1, keepdims=True)
-
-
-def numpy_p(q):
-    p = q**2 / q.sum(0)
-    return p / p.sum(1, keepdims=True)
+from dec_keras import metrics
+from dec_keras.errors import InputError, check_assigned
+from dec_keras.method import initial_centers
+from dec_keras.method.initial_centers import gmm_start, kmeans_start
+from dec_keras.method.model import ClusteringLayer, soft_assign, target_distribution
+from tests.helpers import DIMS, numpy_p, numpy_q, read_log
 
 
 @pytest.fixture
@@ -143,7 +131,7 @@ def test_kmeans_start_is_the_best_of_20_restarts_and_repeatable():
 
 
 def test_starts_use_one_thread():
-    with clustering._repeatable():
+    with initial_centers._repeatable():
         assert {pool["num_threads"] for pool in threadpool_info()} == {1}
 
 
@@ -163,7 +151,7 @@ def test_the_first_sample_without_a_cluster_is_told():
 
 
 def test_past_a_number_of_codes_the_starts_take_less_and_say_so(capsys, monkeypatch):
-    monkeypatch.setattr("clustering.MANY_CODES", 300)
+    monkeypatch.setattr("dec_keras.method.initial_centers.MANY_CODES", 300)
     codes, y = make_blobs(1000, n_features=3, centers=4, cluster_std=0.3, random_state=0)
     for start, told in ((kmeans_start, "k-means in mini-batches"), (gmm_start, "fitted to 300 of the codes")):
         centers, labels = start(codes, 4, seed=1)
@@ -187,13 +175,13 @@ def test_gmm_start_tells_stretched_clusters_apart_where_kmeans_cuts_them():
 
 def test_gmm_start_takes_the_restart_of_highest_icl_for_equal_proportions(monkeypatch):
     codes = np.random.default_rng(0).normal(size=(300, 2))
-    restarts, restart = [], clustering._restart
+    restarts, restart = [], initial_centers._restart
 
     def recorded(*args):
         restarts.append(restart(*args))
         return restarts[-1]
 
-    monkeypatch.setattr("clustering._restart", recorded)
+    monkeypatch.setattr("dec_keras.method.initial_centers._restart", recorded)
     centers, labels = gmm_start(codes, 8, seed=3)
     assert len(restarts) == 30
     for icl, init in restarts:  # written out from the components' densities
@@ -214,7 +202,7 @@ def test_gmm_start_takes_the_restart_of_highest_icl_for_equal_proportions(monkey
 def test_a_mixtures_restarts_begin_in_turn_from_kmeans_and_from_random_codes():
     codes = np.random.default_rng(0).normal(size=(200, 2))
     for i, init in enumerate(("kmeans", "random_from_data", "kmeans", "random_from_data")):
-        _, found = clustering._restart(codes, 4, i, np.random.RandomState(7))
+        _, found = initial_centers._restart(codes, 4, i, np.random.RandomState(7))
         seed = np.random.RandomState(7).randint(2**31 - 1)
         expected = GaussianMixture(4, init_params=init, random_state=seed).fit(codes)
         np.testing.assert_array_equal(found["means_init"], expected.means_)
@@ -269,15 +257,6 @@ def test_log_has_a_row_for_every_interval_and_the_end(dec, blobs, tmp_path, caps
     assert rows[-1]["nmi"] == str(round(metrics.nmi(y, labels), 5))
     assert f"Iter 23: acc = {float(rows[-1]['acc']):.5f}, nmi = " in capsys.readouterr().out
     assert (dec.result.n_iter, dec.result.stop_reason) == (23, "maxiter")
-
-
-@pytest.mark.parametrize("terminal", [True, False])
-def test_an_interval_is_an_epoch_of_keras_with_its_progress_on_a_terminal(dec, blobs, recorded, monkeypatch, terminal):
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
-    fits = recorded(BatchTrainer, "fit")
-    dec.fit(blobs[0], maxiter=23, batch_size=32, tol=0, update_interval=10, save_dir=None)
-    assert [(fit["verbose"], fit["epochs"], fit["steps_per_epoch"]) for fit in fits] == [(int(terminal), 3, 10)]
-    assert not fits[0]["shuffle"]
 
 
 def test_training_stops_when_few_labels_change(dec, blobs, tmp_path):

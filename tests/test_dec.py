@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from DEC import DEC
-from files import InputError
-from tests.conftest import DIMS, ROOT, three_groups
+from dec_keras.errors import InputError
+from tests.helpers import DIMS, ROOT, three_groups
 
 
 @pytest.fixture(scope="module")

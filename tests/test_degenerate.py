@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 import scipy.sparse
 
-import cli
 from DEC import DEC
+from dec_keras.errors import InputError
 from estimators import DECClustering, IDECClustering
-from files import InputError
 from IDEC import IDEC
+from tests import helpers
 
 RNG = np.random.default_rng(0)
 X = RNG.random((24, 5)).astype(np.float32)
@@ -134,19 +134,18 @@ FROM_FILES = {  # what: x, y, options
 
 
 @pytest.mark.parametrize(("what", "method"), list(zip(FROM_FILES, cycle([IDEC, DEC]), strict=False)))
-def test_degenerate_files_are_clustered_from_the_command_line(method, what, tmp_path, monkeypatch):
-    monkeypatch.setattr(cli, "CODE_DIMS", (4, 2))
+def test_degenerate_files_are_clustered_from_the_command_line(method, what, tmp_path, small_network):
     x, y, options = FROM_FILES[what]
     np.savez(tmp_path / "x.npz", x=x, **({} if y is None else {"y": y}))
     short = ["--pretrain_epochs", "2", "--maxiter", "3", "--update_interval", "1", "--tol", "0"]
     arguments = ["--dataset", str(tmp_path / "x.npz"), "--save_dir", str(tmp_path / "out"), *short, *options]
-    cli.main(method, [*arguments, *(["--n_clusters", "3"] if y is None else [])])
+    helpers.command(method, [*arguments, *(["--n_clusters", "3"] if y is None else [])])
     table = pd.read_csv(tmp_path / "out" / "labels.csv")
     assert len(table) == len(x)
     assert set(table["cluster"]) <= {0, 1, 2}
     check_files(tmp_path / "out", {"labels.csv", "embedding.npy", "centers.npy", f"{method.name}_model_final.h5"})
     model = str(tmp_path / "out" / f"{method.name}_model_final.h5")
-    cli.main(
+    helpers.command(
         method, ["predict", "--model", model, "--dataset", str(tmp_path / "x.npz"), "--out", str(tmp_path / "l.csv")]
     )
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "l.csv"), table, atol=1e-5)

@@ -15,12 +15,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import silhouette_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-import cli
-import metrics
 from DEC import DEC
+from dec_keras import metrics
+from dec_keras.errors import InputError
 from estimators import SCORE_SAMPLES, DECClustering, IDECClustering
-from files import InputError
 from IDEC import IDEC
+from tests import helpers
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 BOTH = pytest.mark.parametrize("Estimator", [DECClustering, IDECClustering])
@@ -88,7 +88,7 @@ def test_defaults_and_seed_give_the_command_lines_result(Estimator, method, blob
     np.save(tmp_path / "x.npy", blobs[0])
     short = ["--n_clusters", "3", "--pretrain_epochs", "2", "--maxiter", "3", "--seed", "7"]
     files = ["--dataset", str(tmp_path / "x.npy"), "--save_dir", str(tmp_path)]
-    dec = cli.run(method, cli.parse(method, [*short, *files]))
+    dec = helpers.run(method, [*short, *files])
     fitted = Estimator(3, pretrain_epochs=2, maxiter=3, random_state=7).fit(blobs[0])
     np.testing.assert_array_equal(fitted.embedding_, dec.extract_features(blobs[0]))
     np.testing.assert_array_equal(fitted.labels_, dec.result.labels)
@@ -169,8 +169,8 @@ def test_nothing_is_written_unless_asked(blobs, tmp_path, monkeypatch):
     (tmp_path / "temporary").mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
-    monkeypatch.setattr("clustering.save_model", None)
-    monkeypatch.setattr("autoencoder.save_model", None)
+    monkeypatch.setattr("dec_keras.method.clustering.save_model", None)
+    monkeypatch.setattr("dec_keras.method.pretraining.save_model", None)
     tiny(DECClustering).fit(x)
     monkeypatch.undo()
     assert [path.name for path in tmp_path.rglob("*")] == ["temporary"]

@@ -11,16 +11,16 @@ import keras
 import numpy as np
 import pytest
 
-import cli
-import metrics
-from datasets import MissingData, load_data
 from DEC import DEC
+from dec_keras import metrics
+from dec_keras.data.datasets import MissingData, load_data
 from IDEC import IDEC
+from tests import helpers
 
 
 def short_run(method, dataset, epochs, batches, folder, *more):
     lengths = ["--pretrain_epochs", str(epochs), "--maxiter", str(batches), "--update_interval", "40", "--tol", "0"]
-    return cli.run(method, cli.parse(method, ["--dataset", dataset, *lengths, "--save_dir", str(folder), *more]))
+    return helpers.run(method, ["--dataset", dataset, *lengths, "--save_dir", str(folder), *more])
 
 
 def scores(y, labels):

@@ -16,13 +16,18 @@ import scipy.sparse
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-import cli
 import figures
-import metrics
-import report
 from DEC import DEC
+from dec_keras import metrics
+from dec_keras.data.samples import Samples
+from dec_keras.files.run_folder import RunFolder
+from dec_keras.files.untrusted import read_log
+from dec_keras.plots import clusters, curves, style
+from dec_keras.plots import embedding as embedding_plots
+from dec_keras.plots import page as report
+from dec_keras.runs import saved_run
 from IDEC import IDEC
-from untrusted import read_log
+from tests import helpers
 
 EVIL = "</script><script>alert(1)</script> $x^ & <b>"
 
@@ -51,13 +56,13 @@ def folder(request, small, tmp_path_factory):
 
 
 def load(folder, x, y, **more):
-    return figures.load_run(figures.find_model(folder), x, y, **more)
+    return saved_run.load_run(saved_run.find_model(folder), x, y, **more)
 
 
 def test_a_run_is_drawn_whole(folder, small, capsys):
     x, y = small
     run = load(folder, x, y, image_shape=(4, 6), terms=[f"term {i}" for i in range(24)])
-    drawn = figures.draw(run)
+    drawn = saved_run.draw(run)
     expected = {"training", "confusion", "sizes", "top_samples", "reconstructions", "top_terms"}
     assert expected | {"embedding_pca"} < set(drawn)
     assert set(drawn) - expected in ({"embedding_pca", "embedding_tsne"}, {"embedding_pca", "embedding_umap"})
@@ -82,7 +87,7 @@ def test_the_run_is_what_was_trained(folder, small):
     assert metrics.acc(y, run.start_q.argmax(axis=1)) == pytest.approx(log["acc"][0], abs=1e-5)
     assert metrics.acc(y, run.labels) == pytest.approx(log["acc"][-1], abs=1e-5)
     names = ["sample", "autoencoder"] + ["IDEC"] * (run.method == "IDEC")
-    rows = figures.one_each(run)
+    rows = saved_run.one_each(run)
     assert list(rows) == names
     nearest = [
         np.abs(image.astype(int) - run.images(slice(None))).reshape(60, -1).max(axis=1).argmin()
@@ -96,14 +101,14 @@ def test_what_other_runs_left_in_the_folder_is_not_drawn(folder, small, tmp_path
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     method = next(tmp_path.glob("*_model_final.h5")).name.split("_")[0]
     of_others = {"method": "IDEC" if method == "DEC" else "DEC", "gamma": 7}
-    (tmp_path / "run.json").write_text(json.dumps({"settings": of_others}))
+    (tmp_path / "run.json").write_text(json.dumps({"version": "0.2.0", "settings": of_others}))
     assert "gamma" not in load(tmp_path, *small).settings
-    given = {"method": method, "pretraining": "none, elsewhere.h5"}
-    (tmp_path / "run.json").write_text(json.dumps({"settings": given}))
+    given = {"method": method, "ae_weights": "elsewhere.h5"}
+    (tmp_path / "run.json").write_text(json.dumps({"version": "0.2.0", "settings": given}))
     run = load(tmp_path, *small)
-    assert run.settings == given
+    assert run.settings.items() >= given.items()
     assert set(run.decoders) == ({"autoencoder", "IDEC"} if method == "IDEC" else set())  # IDEC's own start has one
-    lines = figures.run_figures(run, figures.embedding_views(run))["training"][1].axes
+    lines = saved_run.run_figures(run, saved_run.embedding_views(run))["training"][1].axes
     assert "pretraining" not in " ".join(axes.get_title() for axes in lines).lower()
 
 
@@ -115,10 +120,10 @@ def test_the_command_line_reads_the_data_again(folder, monkeypatch):
     shutil.copy(folder / "data.npz", moved)
     words = folder / "words.txt"
     words.write_text("\n".join(f"wörd{i}" for i in range(24)), encoding="utf-8")
-    figures.main([str(figures.find_model(folder)), "--dataset", str(moved), "--terms", str(words)])
+    figures.main([str(saved_run.find_model(folder)), "--dataset", str(moved), "--terms", str(words)])
     for run in runs:
         with np.load(folder / "data.npz") as arrays:
-            np.testing.assert_allclose(run.x, arrays["x"] / 2)
+            np.testing.assert_allclose(run.x.x, arrays["x"] / 2)
     assert runs[0].terms is None
     assert runs[1].terms[3] == "wörd3"
 
@@ -132,7 +137,7 @@ def test_the_script_knows_the_layers_by_itself(folder, tmp_path):
 
 
 def test_bad_input_ends_in_one_sentence(folder, tmp_path, capsys):
-    model = figures.find_model(folder)
+    model = saved_run.find_model(folder)
     np.savez(tmp_path / "narrow.npz", x=np.ones((60, 5)))
     (tmp_path / "two.txt").write_text("a\nb")
     (tmp_path / "latin.txt").write_bytes("é\n".encode("latin1") * 24)
@@ -159,7 +164,7 @@ def test_bad_input_ends_in_one_sentence(folder, tmp_path, capsys):
 def test_the_option_draws_at_the_end_of_a_run(small, tmp_path):
     np.save(tmp_path / "x.npy", small[0])
     arguments = ["--dataset", str(tmp_path / "x.npy"), "--n_clusters", "2", "--pretrain_epochs", "1", "--maxiter", "2"]
-    cli.main(DEC, [*arguments, "--seed", "7", "--figures", "--save_dir", str(tmp_path / "out")])
+    helpers.command(DEC, [*arguments, "--seed", "7", "--figures", "--save_dir", str(tmp_path / "out")])
     names = {path.name for path in (tmp_path / "out" / "figures").iterdir()}
     assert {"training.png", "training.svg", "embedding_pca.svg", "sizes.png"} <= names
     assert not any("confusion" in name or "samples" in name for name in names)  # no labels, no images
@@ -177,13 +182,17 @@ def made(k, n=300, dim=5):
     z = centers[y] + rng.normal(size=(n, dim))
     q = 1 / (1 + np.square(z[:, None] - centers).sum(axis=2))
     x = rng.random((n, 24)).astype(np.float32)
-    return figures.Run("DEC", None, x, y, q / q.sum(axis=1, keepdims=True), z, image_shape=(4, 6))
+    return saved_run.Run("DEC", None, x, y, q / q.sum(axis=1, keepdims=True), z, image_shape=(4, 6))
 
 
 def test_a_sparse_x_is_drawn(tmp_path):
     run = made(3, n=60)
-    run.x, run.folder, run.terms = scipy.sparse.csr_matrix(run.x), tmp_path, [f"term {i}" for i in range(24)]
-    drawn = figures.draw(run)
+    run.x, run.folder, run.terms = (
+        Samples(scipy.sparse.csr_matrix(run.x.x)),
+        RunFolder(tmp_path),
+        [f"term {i}" for i in range(24)],
+    )
+    drawn = saved_run.draw(run)
     assert {"top_terms", "top_samples"} < set(drawn)
     assert "60 samples in 3 clusters" in (tmp_path / "report.html").read_text()
 
@@ -205,8 +214,8 @@ def overlaps(figure, texts):
 def test_texts_do_not_overlap_and_groups_differ_without_colour(k, name):
     run = made(k)
     run.y = np.array([f"{name} {i}" if name != "short" else f"c{i}" for i in range(k)])[run.y]
-    ((_, _, panels),) = list(figures.embedding_panels(run, [("pca", "PCA", "after", *figures.pca(run.z))]))
-    figure = figures.embedding(panels, "title")
+    ((_, _, panels),) = list(saved_run.embedding_panels(run, [("pca", "PCA", "after", *embedding_plots.pca(run.z))]))
+    figure = embedding_plots.embedding(panels, "title")
     FigureCanvasAgg(figure).draw()
     for axis, styles in zip(figure.axes, (panel[-1] for panel in panels[0]), strict=True):
         tags = list(axis.texts)
@@ -230,10 +239,10 @@ def test_tick_labels_do_not_overlap(k):
     run = made(k)
     y = np.array([f"a class with a long name {i:02d}" for i in range(k)])[run.y]
     for figure in (
-        figures.confusion(y, run.labels, "title"),
-        figures.cluster_sizes(run.labels, k, "title"),
-        figures.top_samples(figures.best_of_each(run), "title"),
-        figures.top_terms(run.x, run.labels, k, [f"a term with a long name {i}" for i in range(24)], "title"),
+        clusters.confusion(y, run.labels, "title"),
+        clusters.cluster_sizes(run.labels, k, "title"),
+        clusters.top_samples(saved_run.best_of_each(run), "title"),
+        clusters.top_terms(run.x.x, run.labels, k, [f"a term with a long name {i}" for i in range(24)], "title"),
     ):
         FigureCanvasAgg(figure).draw()
         sides = [side for a in figure.axes for side in (a.xaxis, a.yaxis)]
@@ -248,8 +257,8 @@ def test_a_tag_stands_above_a_group_that_it_would_hide():
     rng = np.random.default_rng(0)
     points = np.concatenate([rng.normal(size=(200, 2)), rng.normal(scale=0.01, size=(50, 2)) + 3])
     groups = np.repeat([0, 1], [200, 50])
-    _, styles = figures.group_styles(groups, {0: "large", 1: "small"})
-    (_, large), (_, small) = figures._tag_places(points, groups, styles)
+    _, styles = style.group_styles(groups, {0: "large", 1: "small"})
+    (_, large), (_, small) = embedding_plots._tag_places(points, groups, styles)
     assert (large == points[:200]).all(axis=1).any()
     assert small[1] > points[200:, 1].max()
     assert small[0] == pytest.approx(3, abs=0.01)
@@ -257,24 +266,24 @@ def test_a_tag_stands_above_a_group_that_it_would_hide():
 
 def test_small_classes_are_merged_and_matched_ones_share_their_clusters_style():
     groups = np.repeat(np.arange(50), np.arange(50) + 1)
-    merged, styles = figures.group_styles(groups, {i: f"c{i}" for i in range(50)})
-    assert len(styles) == len(set(merged)) == figures.MAX_GROUPS
+    merged, styles = style.group_styles(groups, {i: f"c{i}" for i in range(50)})
+    assert len(styles) == len(set(merged)) == style.MAX_GROUPS
     drawn = [(style.tag, style.name) for style in styles.values()]
     assert drawn == [(f"c{i}", f"c{i}") for i in range(11, 50)] + [("…", "11 others")]
     assert (merged != groups).sum() == sum(range(1, 12)) - 11
     run = made(3)
     run.y = np.array(["x", "y", "z"])[(run.labels + 1) % 3]  # cluster 2 is class x
-    _, styles = figures.label_styles(run)
+    _, styles = saved_run.label_styles(run)
     assert {name: style.index for name, style in styles.items()} == {"x": 2, "y": 0, "z": 1}
 
 
 def test_top_samples_are_those_of_highest_score():
     q = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.7, 0.3], [0.95, 0.05]])
     x = np.arange(5)[:, None] * np.ones((1, 14 * 14))
-    run = figures.Run("DEC", None, x, None, q, q, image_shape=(14, 14))
+    run = saved_run.Run("DEC", None, x, None, q, q, image_shape=(14, 14))
     assert list(run.ranked(0)) == [4, 0, 3, 1]
     assert list(run.ranked(1)) == [2]
-    figure = figures.top_samples(figures.best_of_each(run), "t")
+    figure = clusters.top_samples(saved_run.best_of_each(run), "t")
     picture = figure.axes[0].images[0].get_array()
     assert [picture[0, 15 * j] for j in range(5)] == [255, 0, 191, 64, 255]  # white where there are no more
     assert [picture[15, 15 * j] for j in range(2)] == [128, 255]
@@ -284,7 +293,7 @@ def test_top_samples_are_those_of_highest_score():
 def test_confusion_counts_every_sample_on_the_matched_diagonal():
     y = np.array(["a"] * 5 + ["b"] * 4)
     labels = np.array([7, 7, 7, 7, 3, 3, 3, 3, 3])
-    axis = figures.confusion(y, labels, "t").axes[0]
+    axis = clusters.confusion(y, labels, "t").axes[0]
     assert {t.get_position(): t.get_text() for t in axis.texts} == {(0, 0): "4", (1, 0): "1", (1, 1): "4"}
     assert [t.get_text() for t in axis.get_xticklabels()] == ["7", "3"]
 
@@ -292,17 +301,17 @@ def test_confusion_counts_every_sample_on_the_matched_diagonal():
 def test_terms_tell_a_cluster_from_the_rest():
     x = np.array([[1, 5, 0], [1, 5, 0], [0, 5, 2], [0, 5, 4]], np.float32)
     labels = np.array([0, 0, 1, 1])
-    assert figures.distinctive_terms(x, labels, 0, ["a", "b", "c"]) == [("a", 1.0)]
-    assert figures.distinctive_terms(x, labels, 1, ["a", "b", "c"]) == [("c", 3.0)]
-    assert figures.distinctive_terms(x, labels, 2, ["a", "b", "c"]) == []
-    axes = figures.top_terms(x, labels, 3, ["a", "b", "c"], "t").axes
+    assert clusters.distinctive_terms(x, labels, 0, ["a", "b", "c"]) == [("a", 1.0)]
+    assert clusters.distinctive_terms(x, labels, 1, ["a", "b", "c"]) == [("c", 3.0)]
+    assert clusters.distinctive_terms(x, labels, 2, ["a", "b", "c"]) == []
+    axes = clusters.top_terms(x, labels, 3, ["a", "b", "c"], "t").axes
     assert [[bar.get_width() for bar in axis.patches] for axis in axes] == [[1], [3], []]
     assert [[tick.get_text() for tick in axis.get_yticklabels()] for axis in axes] == [["a"], ["c"], []]
 
 
 @pytest.mark.parametrize("z", [np.zeros((5, 3), np.float32), np.arange(4, dtype=np.float32)[:, None], np.eye(2)])
 def test_collapsed_one_number_and_very_few_codes_are_drawn(z):
-    for points in (figures.pca(z)[0], figures.neighbours(z)[1]):
+    for points in (embedding_plots.pca(z)[0], embedding_plots.neighbours(z)[1]):
         assert points.shape == (len(z), 2)
         assert np.isfinite(points).all()
 
@@ -312,7 +321,7 @@ def test_curves_and_bars_are_the_numbers():
     log = {"iter": [0, 30, 60], "loss": [nan, 0.4, 0.3], "acc": [0.5, nan, 0.7], "delta_label": [0, 0.2, 0.1]}
     logs = ({"epoch": [0, 1], "loss": [0.6, 0.2], "acc": [nan, nan]}, log)
     pretraining, log = ({name: np.array(values) for name, values in log.items()} for log in logs)
-    axes = figures.training_curves({"whole": pretraining}, log, "t").axes
+    axes = curves.training_curves({"whole": pretraining}, log, "t").axes
     assert [
         (axis.get_title(), line.get_label(), line.get_xydata().tolist()) for axis in axes for line in axis.lines
     ] == [
@@ -321,7 +330,7 @@ def test_curves_and_bars_are_the_numbers():
         ("Scores", "ACC", [[0, 0.5], [60, 0.7]]),
         ("Changed labels", "changed", [[30, 0.2], [60, 0.1]]),
     ]
-    (axis,) = figures.cluster_sizes(np.array([0, 0, 0, 2]), 3, "t").axes
+    (axis,) = clusters.cluster_sizes(np.array([0, 0, 0, 2]), 3, "t").axes
     assert [bar.get_height() for bar in axis.patches] == [3, 0, 1]
     assert axis.lines[0].get_ydata() == pytest.approx([4 / 3] * 2)
 
@@ -333,9 +342,9 @@ def test_logs_with_gaps_are_read(tmp_path):
     np.testing.assert_array_equal(log["acc"], [np.nan, 0.9, np.nan])
     (tmp_path / "empty.csv").write_text("iter,loss\n")
     assert read_log(tmp_path / "empty.csv") == read_log(tmp_path / "none.csv") == {}
-    assert [a.get_title() for a in figures.training_curves({"whole": log}, {}, "t").axes] == ["Pretraining"]
+    assert [a.get_title() for a in curves.training_curves({"whole": log}, {}, "t").axes] == ["Pretraining"]
     log = {name: np.array(values) for name, values in {"iter": [0, 30], "delta_label": [0, 0]}.items()}
-    (axis,) = figures.training_curves({}, log, "t").axes
+    (axis,) = curves.training_curves({}, log, "t").axes
     for low, high in (axis.get_xlim(), axis.get_ylim()):
         assert low == pytest.approx(-0.04 * high)  # there are no shares below 0, nor batches
 
@@ -343,8 +352,10 @@ def test_logs_with_gaps_are_read(tmp_path):
 def test_the_same_run_gives_the_same_files(tmp_path):
     run = made(4)
     for name in ("a", "b"):
-        ((_, _, panels),) = figures.embedding_panels(run, [("x", "t-SNE", "after", figures.neighbours(run.z)[1], None)])
-        figures.save(figures.embedding(panels, "t"), tmp_path / name)
+        ((_, _, panels),) = saved_run.embedding_panels(
+            run, [("x", "t-SNE", "after", embedding_plots.neighbours(run.z)[1], None)]
+        )
+        style.save(embedding_plots.embedding(panels, "t"), tmp_path / name)
     for suffix in ("png", "svg"):
         assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
 
@@ -357,7 +368,7 @@ def page(small, folder, tmp_path_factory):
     names = [f"{EVIL}{i}.png" for i in range(60)]
     run = load(folder, x, y, image_shape=(4, 6), names=names)
     run.settings = {"data set": EVIL}
-    figures.draw(run)
+    saved_run.draw(run)
     return folder / "report.html", run
 
 
@@ -374,7 +385,7 @@ def test_the_page_escapes_what_comes_from_outside_and_needs_no_network(page):
 def test_the_page_says_how_clusters_and_scores_are(tmp_path):
     q = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.7, 0.3], [0.95, 0.05]])
     y = np.array(["a", "a", "b", "b", "a"])
-    run = figures.Run("DEC", tmp_path, q, y, q, q, start_q=q[[2, 0, 1, 3, 4]])
+    run = saved_run.Run("DEC", RunFolder(tmp_path), q, y, q, q, start_q=q[[2, 0, 1, 3, 4]])
     report.write(tmp_path / "page.html", run, [], [], None, [], [])
     text = (tmp_path / "page.html").read_text()
     told = re.findall(r"(\d+) samples \((.*) %\), mean confidence (.*)<br>Labels: (.*)</p>", text)

@@ -10,31 +10,26 @@ import keras
 import numpy as np
 import pytest
 
-import untrusted
-from files import (
-    GrowingTable,
-    InputError,
-    check_number,
-    check_share,
-    check_whole,
-    whole_file,
-    writable_folder,
-    write_csv,
-)
-from tests.conftest import ROOT
-from weights import read_attributes, save_model
+from dec_keras.errors import InputError, check_number, check_share, check_whole
+from dec_keras.files import untrusted
+from dec_keras.files.atomic import GrowingTable, atomic_write, write_csv
+from dec_keras.files.models import read_attributes, save_model
+from dec_keras.files.run_folder import writable_folder
+from tests.helpers import ROOT
+
+IMPORT = "from dec_keras.console import script_errors\n"
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     path = tmp_path / "log.csv"
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("old")
         assert not path.exists()
         assert temporary.suffix == ".csv"
     assert path.read_text() == "old"
 
     def interrupted():
-        with whole_file(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text("half of the n")
             raise KeyboardInterrupt
 
@@ -48,8 +43,9 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
 def test_a_script_outlives_the_reader_of_its_output(unbuffered):
     """As `tee` and `head` go before it."""
     script = """
-import files, sys
-with files.errors_told("x.py"):
+import sys
+from dec_keras.console import script_errors
+with script_errors("x.py"):
     for _ in range(20_000):
         print("a line")
     print("the end", file=sys.stderr)
@@ -62,7 +58,7 @@ with files.errors_told("x.py"):
 
 
 def test_a_scripts_output_is_whole():
-    script = "import files\nwith files.errors_told('x.py'):\n    print('\u00e9', end='')\nprint('!')"
+    script = IMPORT + "with script_errors('x.py'):\n    print('\u00e9', end='')\nprint('!')"
     done = subprocess.run([sys.executable, "-X", "utf8", "-c", script], cwd=ROOT, capture_output=True)
     assert done.stdout.decode() == "\u00e9!\n"
 
@@ -73,7 +69,7 @@ def run_script(script, **environment):
 
 
 def test_names_that_the_outputs_encoding_lacks_are_escaped():
-    script = "import files\nwith files.errors_told('x.py'):\n    print('\u8eab\u9ad8 \xe9')\nprint('\u8eab')"
+    script = IMPORT + "with script_errors('x.py'):\n    print('\u8eab\u9ad8 \xe9')\nprint('\u8eab')"
     done = run_script(script, PYTHONIOENCODING="cp1252")
     assert done.stdout.rstrip() == rb"\u8eab\u9ad8 " + "\xe9".encode("cp1252")
     assert b"UnicodeEncodeError" in done.stderr  # outside a script's work it is as it was
@@ -82,15 +78,17 @@ def test_names_that_the_outputs_encoding_lacks_are_escaped():
 def test_what_a_script_changes_of_its_process_is_given_back():
     """The handler of SIGTERM and the streams, for who calls it in Python."""
     script = """
-import files, signal, sys
+import signal, sys
+from dec_keras.console import script_errors
+from dec_keras.errors import InputError
 mine = lambda *_: None
 for before in (mine, signal.SIG_DFL, signal.SIG_IGN):
     signal.signal(signal.SIGTERM, before)
     streams = sys.stdout, sys.stdout.errors, sys.stderr
     try:
-        with files.errors_told("x.py"):
+        with script_errors("x.py"):
             assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
-            raise files.InputError("bad")
+            raise InputError("bad")
     except SystemExit as end:
         assert end.code == 2
     assert signal.getsignal(signal.SIGTERM) is before
@@ -103,14 +101,16 @@ for before in (mine, signal.SIG_DFL, signal.SIG_IGN):
 @pytest.mark.parametrize("stream", ["None", "Bare()"])
 def test_a_script_works_with_any_stream_and_in_any_thread(stream):
     script = f"""
-import files, sys, threading
+import sys, threading
+from dec_keras.console import script_errors
+from dec_keras.errors import InputError
 class Bare:
     def write(self, text): sys.__stdout__.write(text)
     def flush(self): pass
 def work():
-    with files.errors_told("x.py"):
+    with script_errors("x.py"):
         print("said")
-        raise files.InputError("bad")
+        raise InputError("bad")
 sys.stdout = sys.stderr = {stream}
 thread = threading.Thread(target=work)
 thread.start(), thread.join()
@@ -124,8 +124,8 @@ except SystemExit as end: sys.__stdout__.write(str(end.code))
 
 def test_tables_are_in_utf_8_whatever_the_systems_encoding(tmp_path):
     script = """
-import files
-table = files.GrowingTable("x.csv", ["\\u8eab"], [])
+from dec_keras.files.atomic import GrowingTable
+table = GrowingTable("x.csv", ["\\u8eab"], [])
 table.add({"\\u8eab": "\\u9ad8"})
 """
     locale = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONPATH": str(ROOT)}
@@ -142,7 +142,7 @@ def test_a_full_disk_is_told_and_the_old_file_stays(tmp_path):
     try:
         with (
             pytest.raises(InputError, match=r"Cannot write .*x.npy \(.*\): make room"),
-            whole_file(path) as t,
+            atomic_write(path) as t,
         ):
             np.save(t, np.zeros(5000))
         with pytest.raises(InputError, match=r"Cannot write .*model.h5 .*make room"):
@@ -215,7 +215,8 @@ def test_attributes_of_no_hdf5_file_are_told(tmp_path):
 BROKEN_GUARD = """
 import os, signal, sys
 sys.path.insert(0, {root!r})
-import h5py, h5_guard
+import h5py
+from dec_keras.files import h5_guard
 def loop(*_):
     while True: pass
 def crash(*_): os.kill(os.getpid(), signal.SIGSEGV)

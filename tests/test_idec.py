@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import cli
-from clustering import kmeans_start
 from DEC import DEC
-from files import InputError
+from dec_keras.errors import InputError
+from dec_keras.method.initial_centers import kmeans_start
+from dec_keras.method.protocols import get_settings
+from dec_keras.runs.command_line import parse_run
 from IDEC import IDEC
-from tests.conftest import DIMS
-from tests.test_clustering import numpy_p, numpy_q
+from tests import helpers
+from tests.helpers import DIMS, numpy_p, numpy_q
 
 
 @pytest.fixture
@@ -173,7 +174,7 @@ def test_bad_gamma_is_told(idec, gamma):
 )
 @pytest.mark.parametrize("protocol", ["dec-keras", "idec"])
 def test_settings_are_the_idec_repos(dataset, optimizer, interval, protocol):
-    settings = cli.get_settings(dataset, protocol, "IDEC")
+    settings = get_settings(dataset, protocol, "IDEC")
     assert settings.update_interval == interval
     assert settings.optimizer["class_name"] == optimizer
     if optimizer == "SGD":
@@ -184,11 +185,13 @@ def test_command_line_runs_on_weights_that_dec_pretrained(blobs, tmp_path, capsy
     np.savez(tmp_path / "blobs.npz", x=blobs[0], y=blobs[1])
     short = ["--pretrain_epochs", "2", "--maxiter", "3", "--update_interval", "2", "--tol", "0"]
     data = ["--dataset", str(tmp_path / "blobs.npz")]
-    cli.main(DEC, [*data, *short, "--save_dir", str(tmp_path / "dec")])
+    helpers.command(DEC, [*data, *short, "--save_dir", str(tmp_path / "dec")])
     weights = str(tmp_path / "dec" / "ae_weights.h5")
-    cli.main(IDEC, [*data, *short, "--save_dir", str(tmp_path / "idec"), "--ae_weights", weights, "--gamma", "0.5"])
+    helpers.command(
+        IDEC, [*data, *short, "--save_dir", str(tmp_path / "idec"), "--ae_weights", weights, "--gamma", "0.5"]
+    )
     logs = tmp_path / "dec" / "dec_log.csv", tmp_path / "idec" / "idec_log.csv"
     first, second = (log.read_text().splitlines()[1] for log in logs)
     assert first.split(",")[:4] == second.split(",")[:4]  # both start from the same k-means
     assert "gamma            0.5" in capsys.readouterr().out
-    assert cli.parse(IDEC, ["mnist"]).save_dir.as_posix() == "results/idec"
+    assert parse_run("IDEC", ["mnist"])[1].save_dir.as_posix() == "results/idec"

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from datasets import load, load_data
 from dec_keras.data import reading
+from dec_keras.data.datasets import load_data
 from dec_keras.data.reading import Reading
-from files import InputError
+from dec_keras.errors import InputError
+from tests.helpers import load_arrays as load
 
 RNG = np.random.default_rng(0)
 

@@ -13,8 +13,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import dec_keras
-from provenance import environment
-from tests.conftest import ROOT
+from dec_keras.runs.record import environment
+from tests.helpers import ROOT
 
 LOCK = (ROOT / "requirements.lock").read_text()
 PYTHONS = ("3.11", "3.12", "3.13")

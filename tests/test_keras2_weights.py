@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from DEC import DEC
-from files import InputError
+from dec_keras.errors import InputError
+from dec_keras.files.models import load_weights
 from IDEC import IDEC
-from weights import load_weights
 
 tf_keras = pytest.importorskip("tf_keras", reason="needs Keras 2: pip install tf_keras")
 

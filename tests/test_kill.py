@@ -10,25 +10,27 @@ import time
 
 import pytest
 
-from files import TEMPORARY
-from tests.conftest import ROOT
-from tests.test_checkpoint import assert_same_end
+from dec_keras.files.atomic import TEMPORARY
+from tests.helpers import ROOT, assert_same_end
 
 LONG = ["--pretrain_epochs", "150", "--maxiter", "900", "--update_interval", "10", "--tol", "0"]
 MIDDLE = ["--pretrain_epochs", "40", "--maxiter", "120", "--update_interval", "10", "--tol", "0"]
 SHORT = ["--pretrain_epochs", "5", "--maxiter", "80", "--update_interval", "20", "--tol", "0"]
 # Keeps a checkpoint of every epoch, so that each run has the same writes.
 BRISK = """
-import sys, checkpoint, cli
+import sys
+from dec_keras.training import checkpoint
+from tests import helpers
 from DEC import DEC
 from IDEC import IDEC
 checkpoint.PAUSE, checkpoint.SHARE = 0, 1e9
-cli.main({"DEC.py": DEC, "IDEC.py": IDEC}[sys.argv[1]], sys.argv[2:])
+helpers.command({"DEC.py": DEC, "IDEC.py": IDEC}[sys.argv[1]], sys.argv[2:])
 """
 # And ends itself instead of giving a file its name for the n-th time.
 DYING_IN_WRITE = (
     """
-import os, signal, sys, files
+import os, signal, sys
+from dec_keras.files import atomic
 left, replace = [int(sys.argv.pop(1))], os.replace
 def dying(source, target):
     left[0] -= 1
@@ -36,7 +38,7 @@ def dying(source, target):
         print("WRITING", os.path.basename(target), flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
     replace(source, target)
-files.os.replace = dying
+atomic.os.replace = dying
 """
     + BRISK
 )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import silhouette_score
 
-import metrics
+from dec_keras import metrics
 
 
 def brute_force_acc(y_true, y_pred, k):

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 from nbclient import NotebookClient
 
-from datasets import load_data
 from DEC import DEC
-from tests.conftest import ROOT
+from dec_keras.data.datasets import load_data
+from tests.helpers import ROOT
 
 
 def execute(name, folder, monkeypatch, less=None):

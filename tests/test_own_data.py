@@ -17,10 +17,11 @@ import scipy.sparse
 from PIL import Image
 from sklearn.datasets import dump_svmlight_file
 
-from datasets import load, load_data
 from dec_keras.data import dialect, reading
+from dec_keras.data.datasets import load_data
 from dec_keras.data.reading import Reading
-from files import InputError
+from dec_keras.errors import InputError
+from tests.helpers import load_arrays as load
 
 X = np.round(np.random.default_rng(0).random((12, 5)) * 10, 3)
 X[:, 3] = 0  # a feature that a sparse file leaves out

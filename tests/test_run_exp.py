@@ -14,9 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from datetime import datetime
 from pathlib import Path
-from types import SimpleNamespace
 
 import distributed
 import numpy as np
@@ -24,16 +22,20 @@ import psutil
 import pytest
 from sklearn.datasets import make_blobs
 
-import cli
-import datasets
-import files
 import run_exp
-import tables
 from DEC import DEC
+from dec_keras.data import datasets
+from dec_keras.errors import InputError
+from dec_keras.files.run_folder import lock_folder
+from dec_keras.sweeps import figures as sweep_figures
+from dec_keras.sweeps import report
+from dec_keras.sweeps import sweep as sweep_module
+from dec_keras.sweeps.results import COLUMNS, METHODS, read_rows, write_rows
+from dec_keras.sweeps.trial import Trial, peak_memory
 from IDEC import IDEC
-from tables import COLUMNS, METHODS, read_rows, write_rows
-from tests.conftest import ROOT
-from trial import Trial, peak_memory
+from tests import helpers
+from tests.helpers import ROOT
+from tools import readme_tables
 
 SCORES = ("dataset", "method", "trial", "protocol", "seed", "acc", "nmi", "ari", "iterations", "stop_reason")
 SHORT = ("--pretrain_epochs", "3", "--maxiter", "40")
@@ -53,11 +55,8 @@ def reference(blobs_folder):
     """That folder, with an unbroken sweep of it: all methods, 2 trials."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(blobs_folder)
-        code, out = sweep("--datasets", "blobs.npz", "--trials", 2)
+        code, _ = sweep("--datasets", "blobs.npz", "--trials", 2)
     assert code == 0
-    assert "0 of 2 trials done; running: blobs 1; waiting: 1" in out
-    assert "1 of 2 trials done; running: blobs 2; waiting: 0; expected end" in out
-    assert "2 of 2 trials done" in out
     return blobs_folder
 
 
@@ -92,7 +91,7 @@ def test_rows_are_the_command_lines(reference, tmp_path, monkeypatch):
 
     def command_line(method, folder, *more):
         short = (*SHORT, "--dataset", str(reference / "blobs.npz"), "--seed", "1", "--save_dir", folder)
-        cli.main(method, [*short, *more])
+        helpers.command(method, [*short, *more])
         with open(Path(folder, f"{method.name.lower()}_log.csv"), newline="") as file:
             return list(csv.DictReader(file))
 
@@ -127,60 +126,41 @@ def test_a_resumed_sweep_repeats_nothing_that_is_done(reference, npz):
     write_rows(folder / "results.csv", ours[:3])
     arguments = ("--datasets", npz, "--trials", 1)
     assert "blobs, trial 1: would run DEC, IDEC\n" in sweep(*arguments, "--dry-run")[1]
-    code, out = sweep(*arguments)
+    code, _ = sweep(*arguments)
     assert (code, rows(folder)) == (0, [row for row in rows(reference / "results/exp1") if row["trial"] == 1])
     assert weights.stat().st_mtime_ns == pretrained
     log = (folder / "blobs/trial1/log.txt").read_text()
     assert (log.count("trial 1: DEC"), log.count("trial 1: IDEC")) == (1, 2)
-    assert "1 of 1 trials done" in out
 
     times = (folder / "results.csv").stat().st_mtime_ns
-    code, out = sweep(*arguments)
+    code, _ = sweep(*arguments)
     assert code == 0
-    assert "0 of 0 trials done" in out
     assert (folder / "results.csv").stat().st_mtime_ns == times
 
 
 def test_a_trial_has_the_sweeps_settings(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     tasks = []
-    monkeypatch.setattr(run_exp, "run", lambda args, todo: tasks.extend(todo))
+    monkeypatch.setattr(sweep_module, "run", lambda args, todo, run_trial: tasks.extend(todo))
     sweep("--datasets", "digits", "--trials", 2, "--protocol", "idec", "--seed", 5)
-    args, settings = Trial(tasks[1]).settings(DEC)
-    assert (args.dataset, args.protocol, args.seed, args.maxiter) == ("digits", "idec", 6, 40)
-    assert (settings.pretrain_epochs, settings.update_interval) == (3, 140)
+    config = Trial(tasks[1], {}).config.with_protocol()
+    assert (config.dataset, config.protocol, config.seed, config.maxiter) == ("digits", "idec", 6, 40)
+    assert (config.pretrain_epochs, config.update_interval) == (3, 140)
 
 
 def test_jobs_share_the_cores(tmp_path, monkeypatch):
     """A trial in whose place a script tells its environment."""
-    monkeypatch.setattr(run_exp, "TRIAL", tmp_path / "trial.py")
+    script = tmp_path / "trial.py"
     monkeypatch.setattr("joblib.cpu_count", lambda: 8)
-    run_exp.TRIAL.write_text("import json, os; json.dump(dict(os.environ), open('DEC.json', 'w'))")
+    script.write_text("import json, os; json.dump(dict(os.environ), open('DEC.json', 'w'))")
     monkeypatch.chdir(tmp_path)
     names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OPENBLAS_NUM_THREADS")
     for name in names:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "5")  # what is set already stays
     for jobs, threads in ((1, "8"), (3, "2"), (9, "1")):
-        _, environments = run_exp.run_trial({"folder": str(tmp_path), "methods": ["DEC"]}, jobs)
+        _, environments = run_exp.run_trial({"folder": str(tmp_path), "methods": ["DEC"], "script": str(script)}, jobs)
         assert [environments["DEC"][name] for name in (*names, "OMP_NUM_THREADS")] == [threads] * 3 + ["5"]
-
-
-def test_the_expected_end_is_by_the_mean_times_so_far(monkeypatch):
-    monkeypatch.setattr(run_exp, "datetime", SimpleNamespace(now=lambda: datetime(2024, 1, 1, 12)))
-    methods = ("AE+k-means", "DEC")
-    todo = [{"label": "usps", "trial": trial, "methods": methods} for trial in (1, 2, 3, 4)]
-    progress = run_exp.Progress(todo, slots=2, rows=[])
-    assert progress.expected_end() == "end: not known before a trial of each data set is done"
-    clustering = {"AE+k-means": (60, 180), "DEC": (1000, 2600)}  # in two trials, whose pretraining took 600 and 1800
-    for i, pretraining in enumerate((600, 1800)):
-        for method in methods:
-            row = {"dataset": "usps", "method": method, "cluster_seconds": clustering[method][i]}
-            progress.rows.append(row | {"pretrain_seconds": pretraining})
-        progress.ended(todo[i], progress.rows)
-    assert progress.expected_end() == "expected end: Mon 12:52"  # 1200 + 120 + 1800 s
-    progress.ended(todo[2], progress.rows)
-    assert progress.expected_end() == "expected end: Mon 12:52"  # the one that is left has one slot
 
 
 def test_other_settings_are_refused(reference, npz, capsys):
@@ -306,7 +286,7 @@ def children(process):
     """The trials that `process` has started: {process id: command line}."""
     found = [one for one in psutil.process_iter(["ppid", "cmdline"]) if one.info["ppid"] == process.pid]
     commands = {one.pid: " ".join(one.info["cmdline"] or ()) for one in found}  # None of one that has just ended
-    return {pid: command for pid, command in commands.items() if "trial.py" in command}
+    return {pid: command for pid, command in commands.items() if "run_exp.py" in command}
 
 
 def test_a_dask_worker_that_dies_has_its_trial_run_elsewhere(reference, npz, cluster):
@@ -328,7 +308,9 @@ def test_a_trial_whose_parent_died_ends(tmp_path):
     task = {"folder": str(tmp_path), "methods": []}
     with open(tmp_path / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # it waits for this, after its imports
-        process = subprocess.Popen([sys.executable, ROOT / "trial.py", json.dumps(task)], stdin=subprocess.PIPE)
+        process = subprocess.Popen(
+            [sys.executable, ROOT / "run_exp.py", "trial", json.dumps(task)], stdin=subprocess.PIPE
+        )
         process.stdin.close()
         assert process.wait(300) == 1
 
@@ -383,11 +365,11 @@ def test_a_trial_that_cannot_begin_leaves_the_rest_intact(reference, npz):
 
 def test_a_full_disk_is_no_fault_of_the_cluster(npz, monkeypatch, capsys):
     def full(*_):
-        raise files.InputError("Cannot write results.csv: make room.")
+        raise InputError("Cannot write results.csv: make room.")
 
-    monkeypatch.setattr(run_exp, "workers", lambda args: contextlib.nullcontext(1))
+    monkeypatch.setattr(sweep_module, "workers", lambda args: contextlib.nullcontext())
     monkeypatch.setattr(run_exp, "run_trial", lambda task, jobs: (task, {}))
-    monkeypatch.setattr(run_exp, "keep", full)
+    monkeypatch.setattr(sweep_module, "keep", full)
     assert sweep("--datasets", npz, "--dask", "tcp://127.0.0.1:9")[0] == 2
     assert "make room" in capsys.readouterr().err
     assert not Path("results/exp1/errors.log").exists()
@@ -448,7 +430,7 @@ def test_a_trial_that_crashes_is_logged(npz):
     ],
 )
 def test_bad_input_ends_in_one_sentence(npz, capsys, monkeypatch, arguments, message):
-    monkeypatch.setattr(run_exp, "DASK_SECONDS", 0.5)
+    monkeypatch.setattr(sweep_module, "DASK_SECONDS", 0.5)
     Path("other").mkdir()
     for path in (".", "other", "other/usps.npz", "other/reuters.npz"):
         shutil.copy(npz, path)
@@ -459,8 +441,8 @@ def test_bad_input_ends_in_one_sentence(npz, capsys, monkeypatch, arguments, mes
 
 
 def test_dask_without_workers_is_told(npz, capsys, monkeypatch):
-    monkeypatch.setattr(run_exp, "DASK_SECONDS", 2)
-    with distributed.LocalCluster(n_workers=0, dashboard_address=None) as cluster:
+    monkeypatch.setattr(sweep_module, "DASK_SECONDS", 2)
+    with distributed.LocalCluster(n_workers=0, dashboard_address=":0") as cluster:
         address = cluster.scheduler_address
         with pytest.raises(SystemExit) as end:
             run_exp.main(["--datasets", npz, "--trials", "1", "--dask", address])
@@ -480,7 +462,7 @@ def test_dask_missing_is_told(npz, capsys, monkeypatch):
 def test_two_sweeps_do_not_share_a_folder(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "results" / "exp1").mkdir(parents=True)
-    with files.only_run(tmp_path / "results" / "exp1"), pytest.raises(SystemExit) as end:
+    with lock_folder(tmp_path / "results" / "exp1"), pytest.raises(SystemExit) as end:
         run_exp.main(["--datasets", "digits"])
     assert end.value.code == 2
     assert "Another run writes to" in capsys.readouterr().err
@@ -516,7 +498,7 @@ def made_up(datasets=("usps", "mine"), methods=METHODS, trials=3):
 def test_tables_hold_mean_deviation_range_and_published(tmp_path):
     results = made_up()
     write_rows(tmp_path / "results.csv", results)
-    text = tables.tables(tmp_path / "results.csv")
+    text = report.tables(tmp_path / "results.csv")
     acc = 100 * np.array([row["acc"] for row in results if (row["dataset"], row["method"]) == ("usps", "DEC")])
     spread = f"{acc.mean():.1f} ± {acc.std(ddof=1):.1f} ({acc.min():.1f}..{acc.max():.1f})"
     assert f"| usps | DEC | 3 | 0-2 | {spread} |" in text
@@ -529,7 +511,7 @@ def test_tables_hold_mean_deviation_range_and_published(tmp_path):
 
 def test_bars_and_points_are_the_scores():
     results = made_up()
-    (axes,) = tables.scores_figure(results, METHODS).axes
+    (axes,) = sweep_figures.scores_figure(results, METHODS).axes
     assert [bars.get_label() for bars in axes.containers] == list(METHODS)
     points = iter(axes.collections)
     for method, bars in zip(METHODS, axes.containers, strict=True):
@@ -541,7 +523,7 @@ def test_bars_and_points_are_the_scores():
 
 @pytest.mark.parametrize(("seeds", "text"), [([0, 1, 2, 5], "0-2, 5"), ([4], "4"), ([3, 1], "1, 3"), ([2, 1], "1-2")])
 def test_ranges(seeds, text):
-    assert tables.ranges(seeds) == text
+    assert report.ranges(seeds) == text
 
 
 def test_the_report_depends_on_the_results_alone(tmp_path, monkeypatch):
@@ -550,13 +532,13 @@ def test_the_report_depends_on_the_results_alone(tmp_path, monkeypatch):
     (folder / "usps" / "trial1").mkdir(parents=True)
     (folder / "usps" / "trial1" / "dec_log.csv").write_text("iter,acc,nmi,ari\n0,0.5,0.4,0.3\n30,0.6,0.5,0.4\n")
     results = made_up()
-    lines = [axes.lines for axes in tables.iterations_figure(folder, results).axes]
+    lines = [axes.lines for axes in sweep_figures.iterations_figure(folder, results).axes]
     assert [[line.get_xydata().tolist() for line in panel] for panel in lines] == [
         [[[0, 50], [30, 60]]],
         [[[0, 40], [30, 50]]],
     ]
     write_rows(folder / "results.csv", results)
-    tables.write_report(folder)
+    report.write_report(folder)
     names = ("results.csv", "README.md", "results_dec-keras.csv", "scores.png", "iterations.png")
     before = {name: (folder / name).read_bytes() for name in names}
     write_rows(folder / "results.csv", results[::-1])
@@ -567,7 +549,7 @@ def test_the_report_depends_on_the_results_alone(tmp_path, monkeypatch):
     assert {name: (folder / name).read_bytes() for name in names} == before
     text = (folder / "README.md").read_text()
     assert "python run_exp.py --name mine --datasets usps mine --trials 3 --protocol fast" in text
-    assert tables.tables(folder / "results.csv") in text
+    assert report.tables(folder / "results.csv") in text
 
     with open(folder / "results_dec-keras.csv", newline="") as file:
         seeds = list(csv.DictReader(file))
@@ -589,7 +571,7 @@ def test_the_report_names_the_commands_of_its_rows(tmp_path):
     )
     start = f"`python run_exp.py --name {tmp_path.name} --datasets"
     options = "--protocol fast --seed 0 --methods k-means`"
-    first, second = tables.commands(tmp_path, rows).split(" and ")
+    first, second = report.commands(tmp_path, rows).split(" and ")
     assert first == f"{start} usps --trials 1 {options}"
     assert second == f"{start} digits /d/mine.npz --trials 2 {options}"
 
@@ -598,35 +580,35 @@ def test_damaged_results_are_told(tmp_path):
     path = tmp_path / "results.csv"
     write_rows(path, made_up())
     path.write_text(path.read_text().replace(",fast,0,", ",fast,zero,", 1))
-    with pytest.raises(tables.InputError, match=r"is damaged in line 2"):
+    with pytest.raises(InputError, match=r"is damaged in line 2"):
         read_rows(path)
     write_rows(path, [row | {"keras": ""} for row in made_up()])
-    with pytest.raises(tables.InputError, match=r"is damaged in line 2 .*keras, .*not empty"):
+    with pytest.raises(InputError, match=r"is damaged in line 2 .*keras, .*not empty"):
         read_rows(path)
     path.write_text("trials,acc\n0,1\n")
-    with pytest.raises(tables.InputError, match="other columns"):
+    with pytest.raises(InputError, match="other columns"):
         read_rows(path)
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is no clone: git does not say which results are tracked")
 def test_readme_has_the_tables_of_the_committed_results():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert tables.with_tables(text, tables.tracked_results()) == text
+    assert readme_tables.with_tables(text, readme_tables.tracked_results()) == text
 
 
 def test_tables_are_put_between_the_markers(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "ROOT", tmp_path)
+    monkeypatch.setattr(readme_tables, "ROOT", tmp_path)
     path = tmp_path / "results" / "exp1" / "results.csv"
     path.parent.mkdir(parents=True)
     write_rows(path, made_up())
     text = "before\n\n<!-- results -->\nold\n<!-- /results -->\n\nafter\n"
-    new = tables.with_tables(text, [path])
+    new = readme_tables.with_tables(text, [path])
     assert new.startswith("before\n\n<!-- results -->\n### [exp1](results/exp1)\n\n")
-    assert tables.tables(path) in new
+    assert report.tables(path) in new
     assert new.endswith("\n<!-- /results -->\n\nafter\n")
     assert "old" not in new
-    assert tables.with_tables(new, [path]) == new
-    with pytest.raises(tables.InputError, match="run this in a clone"):
-        tables.tracked_results()
-    with pytest.raises(tables.InputError, match="lacks the lines"):
-        tables.with_tables("no markers", [path])
+    assert readme_tables.with_tables(new, [path]) == new
+    with pytest.raises(InputError, match="run this in a clone"):
+        readme_tables.tracked_results()
+    with pytest.raises(InputError, match="lacks the lines"):
+        readme_tables.with_tables("no markers", [path])

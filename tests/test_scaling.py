@@ -9,16 +9,17 @@ import scipy.io
 import scipy.sparse
 from sklearn.datasets import load_digits
 
-import cli
-import metrics
-import scaling
-from batches import ScaledRows, pieces, rows
-from datasets import check_data, is_here, load, load_data
 from DEC import DEC
-from dec_keras.data.reading import About, Reading
-from files import InputError
-from scaling import Scaler, fit
-from weights import read_attributes, save_model
+from dec_keras import metrics
+from dec_keras.data import scaling
+from dec_keras.data.datasets import is_here, load_data
+from dec_keras.data.reading import About, Reading, check_scale
+from dec_keras.data.samples import Samples
+from dec_keras.data.scaling import Scaler, fit
+from dec_keras.errors import InputError
+from dec_keras.files.models import read_attributes, save_model
+from tests import helpers
+from tests.helpers import load_arrays as load
 
 RNG = np.random.default_rng(0)
 X = (RNG.normal(size=(50, 4)) * [1, 10, 0, 3] + [0, 5, 0.1, -2]).astype(np.float32)  # the third feature is constant
@@ -56,12 +57,12 @@ def test_each_way_of_scaling_is_its_definition_and_is_kept_with_a_model(scale, m
     kept = scaling.from_attributes(read_attributes(tmp_path / "model.h5"), "model.h5")
     keras.models.load_model(tmp_path / "model.h5")
     for one in (scaler, fit(mapped, scale), kept):
-        assert one.transform(X).dtype == np.float32
-        np.testing.assert_allclose(one.transform(X), EXPECTED[scale](X), rtol=1e-5, atol=1e-6)
-        np.testing.assert_allclose(one.transform(NEW), EXPECTED[scale](NEW), rtol=1e-5, atol=1e-6)
+        assert one.transform(X).x.dtype == np.float32
+        np.testing.assert_allclose(one.transform(X).x, EXPECTED[scale](X), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(one.transform(NEW).x, EXPECTED[scale](NEW), rtol=1e-5, atol=1e-6)
     read = scaler.transform(mapped)
-    assert isinstance(read, np.memmap if scale == "none" else ScaledRows)
-    np.testing.assert_array_equal(rows(read, np.array([3, 0, 3])), scaler.transform(X)[[3, 0, 3]])
+    assert read.is_mapped
+    np.testing.assert_array_equal(read.rows(np.array([3, 0, 3])), scaler.transform(X).x[[3, 0, 3]])
 
 
 def test_sparse_x_is_scaled_as_its_dense_copy_and_stays_sparse_where_0_stays_0():
@@ -69,15 +70,15 @@ def test_sparse_x_is_scaled_as_its_dense_copy_and_stays_sparse_where_0_stays_0()
     for scale, stays in (("l2", True), ("minmax", True), (3.0, True), ("standard", False)):
         scaler = fit(x, scale)
         scaled, dense = scaler.transform(x), fit(x.toarray(), scale).transform(x.toarray())
-        assert scipy.sparse.issparse(scaled) == stays
-        np.testing.assert_array_equal(rows(scaled, slice(None)), dense)
-        np.testing.assert_array_equal(scaler.transform(x.toarray()), dense)
+        assert scipy.sparse.issparse(scaled.matrix()) == stays
+        np.testing.assert_array_equal(scaled.rows(slice(None)), dense.x)
+        np.testing.assert_array_equal(scaler.transform(x.toarray()).x, dense.x)
     x[0, 1] = -20
     for scale in ("auto", "minmax"):
         scaled = fit(x, scale).transform(x)
-        np.testing.assert_array_equal(rows(scaled, [2, 0]), fit(x.toarray(), scale).transform(x.toarray())[[2, 0]])
+        np.testing.assert_array_equal(scaled.rows([2, 0]), fit(x.toarray(), scale).transform(x.toarray()).x[[2, 0]])
     np.testing.assert_array_equal(
-        rows(fit(X, "minmax").transform(x), slice(None)), fit(X, "minmax").transform(x.toarray())
+        fit(X, "minmax").transform(x).rows(slice(None)), fit(X, "minmax").transform(x.toarray()).x
     )
 
 
@@ -85,13 +86,13 @@ def test_a_minmax_of_sparse_x_that_was_saved_by_the_largest_absolute_value_stays
     kept = scaling.from_attributes({"scale": "minmax", "scale_factor": np.array([0.5, 2.0])}, "a.h5")
     assert "largest absolute value" in str(kept)
     scaled = kept.transform(scipy.sparse.csr_matrix([[-2.0, 0.0], [1.0, 0.5]]))
-    np.testing.assert_array_equal(scaled.toarray(), [[-1, 0], [0.5, 1]])
+    np.testing.assert_array_equal(scaled.x.toarray(), [[-1, 0], [0.5, 1]])
 
 
 @pytest.mark.parametrize("of", [np.asarray, scipy.sparse.csr_matrix])
 def test_l2_leaves_rows_of_zeros_and_takes_rows_of_any_size(of):
     x = of(np.array([[0, 0, 0, 0], [3e30, 4e30, 0, 0], [3e-30, 0, -4e-30, 0]], np.float32))
-    scaled = rows(fit(x, "l2").transform(x), slice(None))
+    scaled = fit(x, "l2").transform(x).rows(slice(None))
     np.testing.assert_allclose(scaled, [[0, 0, 0, 0], [1.2, 1.6, 0, 0], [1.2, 0, -1.6, 0]], rtol=1e-6)
 
 
@@ -163,7 +164,7 @@ LONG_TEXT = np.minimum(COUNTS * np.where(np.arange(len(COUNTS)) == 0, 20, 1)[:, 
     ],
 )
 def test_auto_says_what_it_chose_and_why_whether_x_is_dense_or_sparse(x, about, scale, why, capsys):
-    x = check_data(x)[0]
+    x = Samples(x).x
     sparse = scipy.sparse.csr_matrix(x)
     chosen, of_sparse = fit(x, "auto", About(**about)), fit(sparse, "auto", About(**about))
     assert scale == (pytest.approx(chosen.factor) if chosen.kind == "number" else chosen.kind)
@@ -173,7 +174,7 @@ def test_auto_says_what_it_chose_and_why_whether_x_is_dense_or_sparse(x, about, 
     assert str(chosen) in printed[0]
     assert why in printed[0]
     x = x if isinstance(x, np.ndarray) else x.toarray()
-    np.testing.assert_allclose(rows(of_sparse.transform(sparse), slice(None)), chosen.transform(x), rtol=1e-6)
+    np.testing.assert_allclose(of_sparse.transform(sparse).rows(slice(None)), chosen.transform(x).x, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["mnist", "fmnist", "usps"])
@@ -233,7 +234,7 @@ def test_counts_are_scaled_alike_in_every_container_and_type(form, tmp_path, cap
     scaler = fit(read, "auto", about)
     assert "Scale: l2" in capsys.readouterr().out
     expected = x / np.linalg.norm(x, axis=1, keepdims=True) * np.sqrt(x.shape[1])
-    np.testing.assert_allclose(rows(scaler.transform(read), slice(None)), expected, rtol=1e-6)
+    np.testing.assert_allclose(scaler.transform(read).rows(slice(None)), expected, rtol=1e-6)
 
 
 def test_counts_get_the_same_clusters_dense_or_sparse(small_network, tmp_path):
@@ -243,7 +244,7 @@ def test_counts_get_the_same_clusters_dense_or_sparse(small_network, tmp_path):
         options = ["--n_clusters", "4", "--pretrain_epochs", "100", "--maxiter", "60", "--seed", "0"]
         options += ["--label_column", "subject"] if form == "csv" else []
         options += ["--save_dir", str(tmp_path / "out" / form)]
-        cli.main(DEC, ["--dataset", str(saved(form, x, y, tmp_path)), *options])
+        helpers.command(DEC, ["--dataset", str(saved(form, x, y, tmp_path)), *options])
         labels.append(pd.read_csv(tmp_path / "out" / form / "labels.csv")["cluster"])
         assert metrics.acc(y, labels[-1].to_numpy()) > 0.9
         assert metrics.ari(labels[0], labels[-1]) > 0.98
@@ -253,22 +254,23 @@ def test_auto_and_l2_read_a_mapped_x_once(tmp_path, monkeypatch):
     np.save(tmp_path / "x.npy", COUNTS.astype(np.float32))
     x = np.load(tmp_path / "x.npy", mmap_mode="r")
     read = []
-    monkeypatch.setattr(scaling, "pieces", lambda x: read.append("x") or pieces(x))
-    monkeypatch.setattr(ScaledRows, "__getitem__", lambda scaled, index: read.append("scaled"))
+    x, batches = Samples(x), Samples.batches
+    monkeypatch.setattr(Samples, "batches", lambda self: read.append(self is x) or batches(self))
     scaled = fit(x, "auto").transform(x)
-    assert (type(scaled), read) == (ScaledRows, ["x"])
+    assert scaled.is_mapped
+    assert read == [True, False]  # for the rule, and to check and sum the scaled ones
 
 
 def test_the_papers_scale_makes_the_mean_square_one():
-    assert np.square(fit(X, None).transform(X)).mean() == pytest.approx(1)
+    assert np.square(fit(X, None).transform(X).x).mean() == pytest.approx(1)
     assert fit(X * 0, None).factor == 1
 
 
 def test_bad_scales_are_told():
-    assert scaling.check_scale("2e1") == 20
+    assert check_scale("2e1") == 20
     for bad in ("0", "some", "nan", "-1"):
         with pytest.raises(InputError, match="choose from auto, minmax"):
-            scaling.check_scale(bad)
+            check_scale(bad)
     with pytest.raises(InputError, match="fitted to 4 features and the data have 3"):
         fit(X, "minmax").transform(X[:, :3])
     with pytest.raises(InputError, match="beyond float32"):

@@ -14,11 +14,12 @@ from keras.optimizers import SGD
 from sklearn.cluster import KMeans
 
 import datasets
-import metrics
 from DEC import DEC, ClusteringLayer, autoencoder, cluster_acc
-from files import InputError
+from dec_keras import metrics
+from dec_keras.data.datasets import IDX_FILES
+from dec_keras.errors import InputError
 from IDEC import IDEC
-from tests.conftest import DIMS, read_log, three_groups
+from tests.helpers import DIMS, read_log, three_groups
 
 
 @pytest.fixture(autouse=True)
@@ -335,7 +336,7 @@ def test_images_are_scaled_as_in_dec_keras(tmp_path, monkeypatch, load, folder):
     monkeypatch.setenv("DEC_DATA_DIR", str(tmp_path))
     images, labels = np.full((2, 28, 28), 51, np.uint8), np.array([3, 7], np.uint8)
     (tmp_path / folder).mkdir()
-    for name, values in zip(datasets.IDX_FILES, (images, labels, images, labels), strict=True):
+    for name, values in zip(IDX_FILES, (images, labels, images, labels), strict=True):
         header = np.array([0x0800 + values.ndim, *values.shape], ">u4").tobytes()
         (tmp_path / folder / name).write_bytes(header + values.tobytes())
     x, y = getattr(datasets, load)()

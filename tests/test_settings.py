@@ -1,10 +1,10 @@
 import keras
 import pytest
 
-from clustering import get_optimizer
-from datasets import DATASETS
-from files import InputError
-from settings import BY_SIZE, PROTOCOLS, get_settings, in_numbers
+from dec_keras.data.datasets import DATASETS
+from dec_keras.errors import InputError
+from dec_keras.method.protocols import BY_SIZE, PAPER_LENGTH, PROTOCOLS, get_settings, resolve_lengths
+from dec_keras.training.steps import get_optimizer
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -33,13 +33,13 @@ def test_every_data_set_has_a_row_that_keras_understands(protocol):
         ("idec", "mnist", 200, 140, 255 / 50),
         ("idec", "usps", 200, 30, 2),
         ("idec", "reuters10k", 200, 20, 1),
-        ("paper", "mnist", None, 160, 0.02 * 255),
-        ("paper", "reuters10k", None, 20, 1),
-        ("paper", "stl", None, 40, None),
+        ("paper", "mnist", PAPER_LENGTH, 160, 0.02 * 255),
+        ("paper", "reuters10k", PAPER_LENGTH, 20, 1),
+        ("paper", "stl", PAPER_LENGTH, 40, None),
         ("dec-keras", "my/own.npz", BY_SIZE, BY_SIZE, "auto"),
         ("fast", "my/own.npz", BY_SIZE, BY_SIZE, "auto"),
         ("idec", "my/own.npz", 200, 140, "auto"),
-        ("paper", "my/own.npz", None, 30, None),
+        ("paper", "my/own.npz", PAPER_LENGTH, 30, None),
     ],
 )
 def test_settings_are_the_sources(protocol, dataset, epochs, interval, scale):
@@ -72,7 +72,7 @@ def test_unknown_protocol_is_told():
     ("n", "epochs", "interval"), [(300, 500, 30), (10_000, 250, 40), (70_000, 36, 274), (1_000_000, 10, 1000)]
 )
 def test_lengths_follow_from_the_number_of_samples(n, epochs, interval, method):
-    settings = in_numbers(get_settings("my/own.npz", method=method), n, 256)
+    settings = resolve_lengths(get_settings("my/own.npz", method=method), n, 256)
     assert (settings.pretrain_epochs, settings.update_interval) == (epochs, interval)
     usps = get_settings("usps", method=method)
-    assert in_numbers(usps, n, 256) == usps
+    assert resolve_lengths(usps, n, 256) == usps

@@ -22,17 +22,18 @@ import scipy.io
 import scipy.sparse
 from PIL import Image
 
-import cli
 import figures
-from datasets import load_data
 from DEC import DEC
+from dec_keras.data.datasets import load_data
+from dec_keras.errors import InputError
+from dec_keras.files.models import save_model
+from dec_keras.files.untrusted import open_h5
+from dec_keras.runs import saved_run
 from estimators import DECClustering
-from files import InputError
 from IDEC import IDEC
-from tests.conftest import ROOT
-from tests.test_datasets import Payload, pickled_npy, pickled_npz, unpickle
-from untrusted import open_h5
-from weights import save_model
+from tests import helpers
+from tests.data_files import Payload, pickled_npy, pickled_npz, unpickle
+from tests.helpers import ROOT
 
 X = np.random.default_rng(0).random((20, 6)).astype(np.float32)
 
@@ -87,7 +88,9 @@ def test_nothing_in_a_data_file_is_run(file, tmp_path, made, capsys):
     write, run = DATA[file]
     write(tmp_path / file, made)
     with pytest.raises(SystemExit) as end:
-        cli.main(DEC, ["--dataset", str(tmp_path / file), "--n_clusters", "2", "--save_dir", str(tmp_path / "out")])
+        helpers.command(
+            DEC, ["--dataset", str(tmp_path / file), "--n_clusters", "2", "--save_dir", str(tmp_path / "out")]
+        )
     assert end.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert str(tmp_path / file) in line
@@ -107,10 +110,10 @@ def with_lambda(path, made):
 
 
 ENTRIES = {
-    "ae_weights": lambda path: cli.main(DEC, ["--dataset", "digits", "--ae_weights", path]),
-    "predict": lambda path: cli.main(DEC, ["predict", "--model", path, "--dataset", "digits"]),
+    "ae_weights": lambda path: helpers.command(DEC, ["--dataset", "digits", "--ae_weights", path]),
+    "predict": lambda path: helpers.command(DEC, ["predict", "--model", path, "--dataset", "digits"]),
     "figures": lambda path: figures.main([path, "--dataset", "digits"]),
-    "notebook": lambda path: figures.load_run(path, X),
+    "notebook": lambda path: saved_run.load_run(path, X),
     "estimator": lambda path: DECClustering(2, dims=(2,), ae_weights=path).fit(X),
 }
 
@@ -277,11 +280,12 @@ def test_what_cannot_be_read_of_an_hdf5_file_does_not_end_the_other_processs_way
             with pytest.raises((OSError, TypeError)):
                 read()
     telling = """
-import sys, h5py, h5_guard
+import sys, h5py
+from dec_keras.files import h5_guard
 read = h5py.Dataset.__getitem__
-def told(item, index):
+def telling(item, index):
     print(item.name, len(read(item, index)), flush=True)
-h5py.Dataset.__getitem__ = told
+h5py.Dataset.__getitem__ = telling
 h5_guard.go_through(sys.argv[1])
 """
     command = [sys.executable, "-c", telling, str(tmp_path / "x.h5")]
@@ -292,7 +296,11 @@ h5_guard.go_through(sys.argv[1])
 def test_the_process_that_goes_through_files_loads_no_plugins():
     """The one that imports this project keeps its own."""
     assert h5py.h5pl.size()
-    command = [sys.executable, "-c", "import h5py, h5_guard; h5_guard.main(); print(h5py.h5pl.size())"]
+    command = [
+        sys.executable,
+        "-c",
+        "import h5py; from dec_keras.files import h5_guard; h5_guard.main(); print(h5py.h5pl.size())",
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert (done.returncode, done.stdout) == (0, "0\n")
 
@@ -361,13 +369,12 @@ def test_weights_that_are_no_numbers_are_refused_and_change_nothing(method, tmp_
 EVIL = "<script>alert(1)<b>&"
 
 
-def test_the_page_escapes_names_of_files_columns_and_classes(tmp_path, monkeypatch):
-    monkeypatch.setattr(cli, "CODE_DIMS", (4, 2))
+def test_the_page_escapes_names_of_files_columns_and_classes(tmp_path, small_network):
     path = tmp_path / f"{EVIL}.csv"
     lines = [f"{EVIL} column,b,{EVIL} kind", *(f"{a},{b},{EVIL} {i % 2}" for i, (a, b) in enumerate(X[:, :2]))]
     path.write_text("\n".join(lines))
     short = ["--pretrain_epochs", "1", "--maxiter", "2", "--figures", "--save_dir", str(tmp_path / "out")]
-    cli.main(DEC, ["--dataset", str(path), "--label_column", f"{EVIL} kind", *short])
+    helpers.command(DEC, ["--dataset", str(path), "--label_column", f"{EVIL} kind", *short])
     drawn = {file.name: file.read_text() for file in (tmp_path / "out").rglob("*.svg")}
     assert "top_terms.svg" in drawn
     for text in (*drawn.values(), (tmp_path / "out" / "report.html").read_text()):

@@ -9,13 +9,13 @@ import scipy.io
 import scipy.sparse
 from sklearn.datasets import load_svmlight_file
 
-import mat5
 from dec_keras.data import sparse
 from dec_keras.data.choosing import array, choose
 from dec_keras.data.hdf5 import read_hdf5, read_v73
 from dec_keras.data.reading import About, Reading
-from files import InputError
-from untrusted import arrays, check_features, headers, text_array
+from dec_keras.errors import InputError
+from dec_keras.files import mat5
+from dec_keras.files.untrusted import arrays, check_features, headers, text_array
 
 LARGE_FILE = 2**30  # bytes; a larger .npy stays on disk
 OF_SAVE_NPZ = {"format", "shape", "data", "indices", "indptr", "row", "col", "offsets", "coords", "_is_array"}

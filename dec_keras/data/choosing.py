@@ -9,8 +9,8 @@ import numpy as np
 import scipy.sparse
 
 from dec_keras.data.reading import listed
-from files import InputError
-from untrusted import check_expansion, text_array
+from dec_keras.errors import InputError
+from dec_keras.files.untrusted import check_expansion, text_array
 
 PAIRS = {"x": "y", "data": "label", "fea": "gnd"}  # arrays of samples and labels: ours, DEC-keras', D. Cai's .mat files
 LABELS = re.compile(r"y|.*(label|target|class|gnd|truth|categor).*")  # what arrays of labels are called, in lower case

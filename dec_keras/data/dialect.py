@@ -6,7 +6,7 @@ from itertools import islice
 
 import numpy as np
 
-from files import InputError
+from dec_keras.errors import InputError
 
 EMPTY = ("", "?", "na", "n/a", "#n/a", "nan", "null", "none")  # as pandas and UCI's files have it, in lower case
 SEPARATORS = "\t;,| "

@@ -7,8 +7,16 @@ import h5py
 from dec_keras.data import sparse
 from dec_keras.data.choosing import array, as_labels, choose, samples
 from dec_keras.data.reading import listed
-from files import InputError
-from untrusted import DAMAGED, as_dataset, check_expansion, check_text_length, open_h5, plain_array, text_array
+from dec_keras.errors import InputError
+from dec_keras.files.untrusted import (
+    DAMAGED,
+    as_dataset,
+    check_expansion,
+    check_text_length,
+    open_h5,
+    plain_array,
+    text_array,
+)
 
 
 def read_hdf5(path, how, inside=""):

@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from dec_keras.data.reading import BACKGROUNDS, About, listed
-from files import InputError
-from untrusted import check_expansion, told
+from dec_keras.errors import InputError
+from dec_keras.files.untrusted import check_expansion, explain_errors
 
 IMAGES = (
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp"),
@@ -116,10 +116,10 @@ def _read(paths, how):
 
 def _stack(paths, how):
     seen = _Seen()
-    first = told(lambda paths: _pixels(paths[0], how, _Seen()), paths[:1])
+    first = explain_errors(lambda paths: _pixels(paths[0], how, _Seen()), paths[:1])
     x = np.empty((len(paths), *first.shape), np.uint8)
     for i, path in enumerate(paths):
-        image = told(lambda paths: _pixels(paths[0], how, seen), [path])
+        image = explain_errors(lambda paths: _pixels(paths[0], how, seen), [path])
         if image.shape != first.shape:
             sizes = ["{}x{}".format(*pixels.shape) for pixels in (first, image)]
             raise InputError(

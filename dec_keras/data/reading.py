@@ -4,10 +4,21 @@ from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
-from files import InputError, check_whole
+from dec_keras.errors import InputError, check_number, check_whole
 
 BACKGROUNDS = ("white", "black", "grey")  # of transparent images, in the order of preference
 SHOWN = 10  # columns or rows named in an error
+# What the command lines name, here since it must load fast: `datasets` and `user_data` have what the names stand for.
+DATASETS = ("mnist", "fmnist", "reuters10k", "reuters10k-xie", "rcv1-10k", "usps", "stl", "pendigits", "digits")
+ALIASES = {"reuters": "reuters10k", "reutersidf10k": "reuters10k"}
+ENDINGS = (*(".npy", ".npz", ".csv", ".tsv", ".parquet", ".h5", ".hdf5", ".mat", ".svmlight", ".svm", ".libsvm"),)
+SCALES = {
+    "auto": "as its numbers ask for",
+    "minmax": "each feature to [0, 1]",
+    "standard": "each feature to mean 0 and variance 1",
+    "l2": "each sample to the norm sqrt(d)",
+    "none": "as it is",
+}
 
 
 @dataclass(frozen=True)
@@ -70,6 +81,20 @@ def check_size(text):
         raise InputError(f"the value is {text}: it must be HEIGHT or HEIGHTxWIDTH, such as 32x48.")
     sides = [check_whole("the value", side, at_least=1) for side in sides]
     return sides[0], sides[-1]
+
+
+def check_scale(value):
+    """The value of --scale: one of `SCALES`, or a number above 0.
+
+    Raises:
+        InputError: if it is neither.
+    """
+    if value in SCALES:
+        return value
+    try:
+        return check_number("scale", value, above=0)
+    except InputError as error:
+        raise InputError(f"{error} Or choose from {', '.join(SCALES)}.") from error
 
 
 def attributes(reading):

@@ -6,8 +6,8 @@ import numpy as np
 import scipy.sparse
 
 from dec_keras.data.choosing import array
-from files import InputError
-from untrusted import check_expansion, check_features
+from dec_keras.errors import InputError
+from dec_keras.files.untrusted import check_expansion, check_features
 
 NAMES = (("indptr", "indices"), ("jc", "ir"))  # SciPy's, and MATLAB's
 

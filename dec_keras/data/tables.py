@@ -10,8 +10,8 @@ import pandas as pd
 
 from dec_keras.data import dialect
 from dec_keras.data.reading import About, listed
-from files import InputError
-from untrusted import check_expansion, in_brief, text_array, unpacked
+from dec_keras.errors import InputError
+from dec_keras.files.untrusted import check_expansion, in_brief, text_array, unpacked
 
 LOOKED_AT = 1000  # rows, for an example of what is wrong
 LINES, CHARACTERS = 100, 2**22  # of a file's beginning, to see how it is written

@@ -1,6 +1,6 @@
 """The seed repos' loaders of data sets; `datasets` has them all.
 
-Each returns x, float32 array of shape `(n, d)`, and y, int64 array of shape `(n,)`, as `datasets.load_data` does,
+Each returns x, float32 array of shape `(n, d)`, and y, int64 array of shape `(n,)`, as `load_data` does,
 scaled as in DEC-keras. The IDEC repo has MNIST's pixels / 50, which is x * 5.1, and USPS in [0, 2], which is x * 2, as
 IDEC-toy has too.
 
@@ -10,6 +10,9 @@ IDEC-toy has too.
 
 from dataclasses import replace
 from pathlib import Path
+
+from dec_keras.data import datasets
+from dec_keras.data.samples import Samples
 
 
 def load_mnist():
@@ -43,8 +46,6 @@ def load_pendigits(data_path="./data/pendigits"):
 
 
 def _load(name, title, data_path=None):
-    import datasets  # here, since it imports this module
-
     dataset = datasets.DATASETS[name]
     if data_path is not None:
         there = replace(dataset, only=Path(data_path))
@@ -52,6 +53,7 @@ def _load(name, title, data_path=None):
             dataset = there
         elif Path(data_path) != Path("data", dataset.folder):
             raise datasets.MissingData(there.missing([]))
-    x, y = datasets.check_data(*dataset.load())
+    x, y = dataset.load()
+    x = Samples(x).x
     print(f"{title} samples", x.shape)
     return x, y

@@ -7,11 +7,11 @@ import numbers
 import keras
 import numpy as np
 
-import autoencoder as networks
-from clustering import get_optimizer
-from files import InputError, check_number
-from settings import ADAM
-from weights import load_weights
+from dec_keras.errors import InputError, check_number
+from dec_keras.files.models import load_weights
+from dec_keras.method import model as networks
+from dec_keras.method.protocols import ADAM
+from dec_keras.training.steps import get_optimizer
 
 
 class Networks(tuple):
@@ -63,11 +63,6 @@ class SeedNames:
         """Cluster of each sample in the last `fit`, int array of shape `(n,)`; None before."""
         return None if self.result is None else self.result.labels
 
-    @property
-    def centers(self):
-        """Centres of the clusters among the codes, float32 array of shape `(n_clusters, dims[-1])`."""
-        return self.model.get_layer("clustering").get_weights()[0]
-
     def initialize_model(self, optimizer, ae_weights=None):
         """Loads a pretrained autoencoder, if one is given, and compiles."""
         if ae_weights is not None:
@@ -113,46 +108,48 @@ class IDECSeedNames(SeedNames):
 
 def seed_calls(method):
     """Lets a method of DEC or IDEC take the arguments that it has in the seed repos as well as its own."""
-    old = _CALLS[method.__name__]
+    translate = _CALLS[method.__name__]
 
     @functools.wraps(method)
     def with_old_arguments(self, *args, **options):
-        return old(functools.partial(method, self), self, *args, **options)
+        call = translate(self, *args, **options)
+        return None if call is None else method(self, *call[0], **call[1])
 
     return with_old_arguments
 
 
-def _construct(construct, dec, dims, *args, **options):
+# Each takes the arguments of a call, and returns those of our method, a tuple and a dict; None if all is done already.
+
+
+def _construct(dec, dims, *args, **options):
     """DEC-keras: (dims, n_clusters, alpha, init). IDEC: (dims, n_clusters, alpha, batch_size)."""
     if len(args) > 2 and _is_whole(args[2]):
         options["batch_size"] = args[2]
         args = args[:2] + args[3:]
-    construct(dims, *args, **options)
+    return (dims, *args), options
 
 
-def _pretrain(pretrain, dec, x, *args, **options):
+def _pretrain(dec, x, *args, **options):
     """DEC-keras: (x, y, optimizer, epochs, batch_size, save_dir). IDEC-toy: (x, batch_size, epochs, optimizer)."""
-
-    def of_toy(batch_size=256, epochs=200, optimizer=ADAM, **others):
-        return pretrain(x, batch_size=batch_size, epochs=epochs, optimizer=optimizer, **others)
-
     if args and _is_whole(args[0]):
-        return of_toy(*args, **options)
+        names = ("batch_size", "epochs", "optimizer")
+        return (x,), dict(zip(names, args, strict=False)) | options
     _refuse_samples(x, args[0] if args else options.get("y"))
-    return pretrain(x, *args, **options)
+    return (x, *args), options
 
 
-def _compile(compile_, dec, *args, **options):
+def _compile(dec, *args, **options):
     """DEC-keras: (optimizer, loss). IDEC-toy's DEC: (loss, optimizer); its IDEC: (loss, loss_weights, optimizer)."""
     of_toy = (args and _is_loss(args[0])) or "loss_weights" in options
     if of_toy or ("loss" in options and isinstance(dec, IDECSeedNames)):
         if "gamma" in options:
             raise InputError("compile is given gamma and losses: give gamma, or loss and loss_weights=[gamma, 1].")
-        return dec._compile_by_losses(*args, **options)
-    return compile_(*args, **options)
+        dec._compile_by_losses(*args, **options)
+        return None
+    return args, options
 
 
-def _fit(fit, dec, x, y=None, *args, **options):
+def _fit(dec, x, y=None, *args, **options):
     """DEC-keras: (x, y, maxiter, batch_size, ...). IDEC-toy: (x, y, batch_size, maxiter, ..., ae_weights, save_dir)."""
     _refuse_samples(x, y)
     numeric = len(args) > 1 and all(isinstance(arg, numbers.Real) for arg in args[:2])
@@ -167,12 +164,12 @@ def _fit(fit, dec, x, y=None, *args, **options):
             load_weights(dec.autoencoder, ae_weights)
         elif not dec.pretrained:
             dec.pretrain(x, **{name: options[name] for name in ("batch_size", "save_dir") if name in options})
-    return fit(x, y, *args, **options)
+    return (x, y, *args), options
 
 
-def _load_weights(load, dec, weights=None, weights_path=None):
+def _load_weights(dec, weights=None, weights_path=None):
     """DEC-keras: (weights). IDEC, IDEC-toy: (weights_path)."""
-    return load(weights_path if weights is None else weights)
+    return (weights_path if weights is None else weights,), {}
 
 
 _CALLS = {

@@ -1,0 +1,128 @@
+"""The samples x of a run: checked and summed once, held once, and read a batch of dense rows at a time."""
+
+import math
+import zlib
+
+import numpy as np
+import scipy.sparse
+
+from dec_keras.errors import InputError
+from dec_keras.files.untrusted import check_features
+
+BATCH = 1024  # rows that are read at a time
+
+
+class Samples:
+    """Samples of shape `(n, d)`: an array, a memory map larger than memory, or a sparse matrix.
+
+    Args:
+        x: numeric, an array or np.memmap of shape `(n, ...)`, of which what follows the first axis is flattened; or a
+            SciPy sparse matrix of shape `(n, d)`. A float32 array and a memory map are not copied.
+        scale: function of float32 rows `(m, d)` that returns them scaled; it is applied as they are read.
+
+    Attributes:
+        x: float32 array, CSR matrix of float32, or memory map, of shape `(n, d)`.
+        shape: (n, d).
+        checksum: CRC-32 of the rows, an int; the same for every form of x.
+
+    Raises:
+        InputError: if the shape is wrong, x is not numeric, or a value is NaN, infinite or beyond float32.
+    """
+
+    def __init__(self, x, scale=None):
+        self.x, self._scale = _two_axes(x), scale
+        self.shape = self.x.shape
+        self.checksum = self._check_and_sum()
+
+    @classmethod
+    def of(cls, x):
+        """x itself if it is Samples, which were checked; else the Samples of x."""
+        return x if isinstance(x, cls) else cls(x)
+
+    def __len__(self):
+        return self.shape[0]
+
+    @property
+    def is_sparse(self):
+        return scipy.sparse.issparse(self.x)
+
+    @property
+    def is_mapped(self):
+        return isinstance(self.x, np.memmap)
+
+    def rows(self, index):
+        """Rows as a float32 array of shape `(m, d)`, by a slice, an int array or a bool array."""
+        part = self.x[index].toarray() if self.is_sparse else self.x[index]
+        with np.errstate(over="ignore", invalid="ignore"):  # the check finds such values
+            part = np.ascontiguousarray(part, dtype=np.float32)
+            return np.ascontiguousarray(self._scale(part), dtype=np.float32) if self._scale else part
+
+    def batches(self, size=BATCH):
+        """Yields all rows in order, `size` at a time."""
+        for start in range(0, len(self), size):
+            yield self.rows(slice(start, start + size))
+
+    def take(self, index):
+        """Samples of some rows, copied into memory; index as for `rows`."""
+        return Samples(self.x[index] if self.is_sparse and not self._scale else self.rows(index))
+
+    def matrix(self):
+        """All rows in memory: an array, or a CSR matrix if x is sparse."""
+        return self.rows(slice(None)) if self.is_mapped or self._scale else self.x
+
+    def _check_and_sum(self):
+        crc, bad_rows, first = 0, 0, None
+        for i, rows in enumerate(self.batches()):
+            crc = zlib.crc32(rows, crc)
+            bad = ~np.isfinite(rows)
+            if bad.any():
+                row, column = np.argwhere(bad)[0]
+                bad_rows += bad.any(axis=1).sum()
+                first = first or (i * BATCH + row, column)
+        if first:
+            raise InputError(
+                f"x holds NaN, infinity or a value beyond float32 in {bad_rows} of {len(self)} samples, first in "
+                f"row {first[0]}, column {first[1]}: fill or drop them."
+            )
+        return crc
+
+
+def _two_axes(x):
+    """x with two axes, as float32 unless it is mapped."""
+    if scipy.sparse.issparse(x):
+        x = x.tocsr() if x.ndim == 2 else x
+    elif not isinstance(x, np.memmap):
+        x = np.asarray(x)
+    if x.dtype.kind not in "fiub":
+        raise InputError(f"x has the type {x.dtype}: it must hold numbers.")
+    if x.ndim < 2 or 0 in x.shape or (scipy.sparse.issparse(x) and x.ndim > 2):
+        raise InputError(f"x has shape {x.shape}: it must be (samples, features), neither of them 0.")
+    check_features(math.prod(x.shape[1:]))
+    with np.errstate(over="ignore"):
+        if scipy.sparse.issparse(x):
+            return x.astype(np.float32, copy=False)
+        x = x.reshape(len(x), -1) if x.ndim > 2 else x
+        return x if isinstance(x, np.memmap) else np.ascontiguousarray(x, dtype=np.float32)
+
+
+def check_labels(y, n):
+    """Labels of n samples as an array of shape `(n,)`, or None for None.
+
+    Raises:
+        InputError: if there is not one label a sample, or one is neither a number nor text.
+    """
+    if y is None:
+        return None
+    y = np.asarray(y)
+    if y.shape != (n,):
+        raise InputError(f"y has shape {y.shape}: it must have one label for each of the {n} samples.")
+    if y.dtype.kind not in "fiubUS":
+        raise InputError(f"y has the type {y.dtype}: labels must be numbers or text.")
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
+        raise InputError("y holds NaN or infinity: leave y out, or drop the samples without a label.")
+    if y.dtype.kind == "U":
+        try:
+            "".join(y.tolist()).encode()
+        except (ValueError, SystemError):
+            raise InputError("y holds what is no text in Unicode: save the labels as text or numbers.") from None
+    return y

@@ -1,0 +1,83 @@
+"""Errors in one sentence, and checks of arguments that raise them."""
+
+import numpy as np
+
+
+class InputError(ValueError):
+    """Bad input: the message says in one sentence what was wrong and what to do."""
+
+
+def check_whole(name, value, at_least, at_most=None):
+    """Returns `value` as an int.
+
+    Args:
+        name: what it is called in the error.
+        value: a number, or text such as "20000" or "2e4".
+        at_least: the smallest value allowed.
+        at_most: the largest value allowed, or None.
+
+    Raises:
+        InputError: if it is no whole number, too small or too large.
+    """
+    try:
+        number = float(value)
+        whole = int(number) == number
+    except (TypeError, ValueError, OverflowError):
+        whole = False
+    if not whole or number < at_least:
+        raise InputError(f"{name} is {value}: it must be a whole number of at least {at_least}.")
+    if at_most is not None and number > at_most:
+        raise InputError(f"{name} is {value}: it must be at most {at_most}.")
+    return int(number)
+
+
+def check_share(name, value):
+    """Returns `value` as a float.
+
+    Raises:
+        InputError: if it is no number in [0, 1].
+    """
+    try:
+        share = float(value)
+    except (TypeError, ValueError):
+        share = float("nan")
+    if not 0 <= share <= 1:
+        raise InputError(f"{name} is {value}: it must be a number from 0 to 1.")
+    return share
+
+
+def check_number(name, value, above=None, at_least=None):
+    """Returns `value` as a float.
+
+    Raises:
+        InputError: if it is no finite number, or not `above` or `at_least` the number given.
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not abs(number) < float("inf"):
+        raise InputError(f"{name} is {value}: it must be a number.")
+    if above is not None and not number > above:
+        raise InputError(f"{name} is {value}: it must be above {above}.")
+    if at_least is not None and number < at_least:
+        raise InputError(f"{name} is {value}: it must be at least {at_least}.")
+    return number
+
+
+def check_finite(values, what):
+    """Raises FloatingPointError, with what to do, unless all of `values` are finite."""
+    if not np.all(np.isfinite(values)):
+        raise FloatingPointError(
+            f"Training diverged: {what} is no longer a number; "
+            "scale the data to about [0, 1] (no huge values), or lower the optimizer's learning rate."
+        )
+
+
+def check_assigned(q):
+    """Raises InputError unless every sample has a cluster, by q of shape `(n, k)`: a code can be beyond float32."""
+    if (lost := np.flatnonzero(~np.isfinite(q).all(axis=1))).size:
+        raise InputError(
+            f"{lost.size} of {len(q)} samples, the first in row {lost[0]}, have values so far beyond the training's "
+            "that the model has no cluster for them: check or drop them."
+        )

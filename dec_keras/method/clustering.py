@@ -1,0 +1,176 @@
+"""The clustering phase that DEC and IDEC share (DEC paper, section 3.1; IDEC paper, Algorithm 1)."""
+
+import zlib
+from dataclasses import dataclass, field
+from itertools import count
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from dec_keras import metrics
+from dec_keras.errors import InputError, check_finite
+from dec_keras.files.atomic import GrowingTable
+from dec_keras.files.models import save_model
+from dec_keras.method.initial_centers import STARTS
+from dec_keras.method.model import target_distribution
+from dec_keras.training.checkpoint import Checkpoint
+from dec_keras.training.pipeline import batches_per_epoch, endless_batches, predict, predictions
+from dec_keras.training.steps import Trainer, configuration
+
+
+@dataclass
+class ClusteringResult:
+    """What the clustering phase found.
+
+    Attributes:
+        labels: final cluster of each sample, int array of shape `(n,)`, values in 0..k-1.
+        start_labels: the same at the start, of k-means or the mixture.
+        n_iter: batches trained.
+        stop_reason: "tol" (fewer than tol of the labels changed in an interval) or "maxiter".
+        log: the log's rows, one dict an interval.
+        seconds: that it took, in all of its parts if it was cut off.
+        q, codes: final soft assignments, float32 array of shape `(n, k)`, and codes, of shape `(n, dims[-1])`.
+    """
+
+    labels: np.ndarray
+    start_labels: np.ndarray
+    n_iter: int
+    stop_reason: str = "maxiter"
+    log: list = field(default_factory=list)
+    seconds: float | None = None
+    q: np.ndarray | None = None
+    codes: np.ndarray | None = None
+
+
+def cluster(dec, x, y, *, maxiter, batch_size, tol, update_interval, folder, start, callbacks, resume):
+    """Runs the clustering phase: initial centres, then KL(P || Q) until `tol` or `maxiter`.
+
+    Args:
+        dec: a DEC or IDEC, compiled, its autoencoder pretrained; its model is trained in place, and its `result` set to
+            a ClusteringResult.
+        x: Samples of shape `(n, d)`.
+        y: true labels of shape `(n,)`, or None; they score the log's rows and change nothing else.
+        maxiter: most batches to train, at least 1.
+        batch_size: samples a batch, at least 1; batches go through x in order.
+        tol: stop when a smaller share of the labels than this, in [0, 1], changed since the last refresh of P.
+        update_interval: batches between two refreshes of P; 0 = one epoch.
+        folder: RunFolder for the log, the model every five epochs, but no oftener than P is refreshed, and the final
+            model; None: writes nothing.
+        start: where the centres come from, a name of `initial_centers.STARTS`.
+        callbacks: Keras callbacks, called at the start and end of every interval; an epoch is an interval, and its logs
+            have the row's losses, scores and delta_label.
+        resume: whether to go on with the same clustering from the checkpoint in `folder`, if one was cut off there.
+
+    Raises:
+        FloatingPointError: if the training diverges; the last good intermediate model stays in `folder`.
+        InputError: if `resume` and the checkpoint is of another clustering, or damaged.
+    """
+    update_interval = update_interval or batches_per_epoch(x, batch_size)
+    save_interval = max(5 * batches_per_epoch(x, batch_size), update_interval)
+    ranges = {"maxiter": maxiter, "batch_size": batch_size, "tol": tol, "update_interval": update_interval}
+    run = ranges | {"start": start} | _identity(dec, x) if folder else {}
+    checkpoint = Checkpoint(folder and folder.checkpoint(dec.name), run, resume)
+    result = _initialize(dec, x, start, update_interval, checkpoint)
+    log = _Log(folder and folder.log(dec.name), dec, y, result.log)
+    callbacks = keras.callbacks.CallbackList(callbacks, model=dec.model)
+
+    p = tf.Variable(tf.zeros((len(x), dec.n_clusters)), trainable=False)
+
+    def inputs_and_targets(indices, batch):  # not in the pipeline, which reads ahead: its P would be older
+        return batch, dec.targets(batch, tf.gather(p, indices))
+
+    def save_if_due():
+        if folder and result.n_iter % save_interval == 0:
+            save_model(dec.model, folder.model(dec.name, result.n_iter), dec.attributes)
+
+    def train_until(end):
+        trainer.reset()
+        while result.n_iter < end:
+            until = min(end, (result.n_iter // save_interval + 1) * save_interval)
+            trainer.train(until - result.n_iter)
+            result.n_iter = until
+            check_finite(trainer.losses()["loss"], "the loss")
+            save_if_due()
+        return trainer.losses()
+
+    trainer = Trainer(dec.model, endless_batches(x, batch_size, start=result.n_iter), inputs_and_targets, maxiter)
+    checkpoint.begin([*dec.model.variables, *dec.model.optimizer.variables])
+    if result.n_iter == 0:
+        save_if_due()
+    with checkpoint.stoppable():
+        callbacks.on_train_begin()
+        losses = {}
+        for interval in count(checkpoint.epoch):  # so many are done
+            q, result.codes = _assign(dec, x)  # eq. 1, of all samples
+            p.assign(target_distribution(q))  # eq. 3
+            delta_label = float(np.mean(q.argmax(axis=1) != result.labels))
+            result.q, result.labels = q, q.argmax(axis=1)
+            if interval == len(result.log):  # else it goes on behind an interval that has its row
+                row = log.add(result, losses, delta_label)
+                if interval > 0:
+                    callbacks.on_epoch_end(interval - 1, row)
+                    if result.n_iter == maxiter:
+                        break
+                    if delta_label < tol:
+                        result.stop_reason = "tol"
+                        break
+                    checkpoint.keep(interval)
+            callbacks.on_epoch_begin(interval)
+            losses = train_until(min(result.n_iter + update_interval, maxiter))
+        callbacks.on_train_end()
+    result.seconds = checkpoint.seconds
+    if folder:
+        save_model(dec.model, folder.model(dec.name), dec.attributes)
+    dec.result = result
+    checkpoint.end()
+
+
+def _assign(dec, x):
+    """Q and the codes of all samples: float32 arrays of shape `(n, k)` and `(n, dims[-1])`."""
+    outputs = [(q.numpy(), codes.numpy()) for _, (q, codes) in predictions(dec.assigner, x)]
+    q, codes = map(np.concatenate, zip(*outputs, strict=True))
+    check_finite(q, "the soft assignment")
+    return q, codes
+
+
+def _initialize(dec, x, start, update_interval, checkpoint):
+    """Sets the centres, unless the checkpoint has them; returns the ClusteringResult so far."""
+    if not checkpoint.epoch:
+        codes = predict(dec.encoder, x)
+        with np.errstate(over="ignore"):
+            check_finite(np.square(codes).sum(), "the codes' square, which distances are made of,")
+        centers, labels = STARTS[start](codes, dec.n_clusters, dec.seed)
+        dec.model.get_layer("clustering").set_weights([centers])
+        checkpoint.arrays["start_labels"] = labels
+    labels, log = checkpoint.arrays.get("start_labels"), checkpoint.kept.setdefault("log", [])
+    if np.shape(labels) != (len(x),):
+        raise InputError(f"{checkpoint.path} is damaged (it lacks labels): delete it, and the run begins anew.")
+    return ClusteringResult(labels, labels, checkpoint.epoch * update_interval, log=log)
+
+
+def _identity(dec, x):
+    """What, beside its arguments, a clustering has to share with another to end like it."""
+    run = {"dims": dec.dims, "clusters": dec.n_clusters, "alpha": dec.alpha, "seed": dec.seed}
+    run |= {"optimizer": configuration(dec.model.optimizer), "samples": len(x), "checksum": x.checksum}
+    compiled = dec.model.get_compile_config()
+    run |= {name: compiled[name] for name in ("loss", "loss_weights")}
+    weights = b"".join(weight.tobytes() for weight in dec.autoencoder.get_weights())
+    return run | {"checksum_of_weights": zlib.crc32(weights)}
+
+
+class _Log:
+    """The rows of `dec_log.csv` or `idec_log.csv`, which are printed too."""
+
+    def __init__(self, path, dec, y, rows):
+        self.losses, self.y = dec.losses, y
+        self.table = GrowingTable(path, ["iter", "acc", "nmi", "ari", *dec.losses.values(), "delta_label"], rows)
+
+    def add(self, result, losses, delta_label):
+        """Adds a row; returns it as Keras' callbacks expect it, with Keras' names of the losses."""
+        scores = {} if self.y is None else metrics.scores(self.y, result.labels)
+        values = scores | {column: losses[name] for name, column in self.losses.items() if name in losses}
+        row = {name: round(float(value), 5) for name, value in (values | {"delta_label": delta_label}).items()}
+        print(f"Iter {result.n_iter}:", ", ".join(f"{name} = {value:.5f}" for name, value in row.items()), flush=True)
+        self.table.add({"iter": result.n_iter} | row)
+        return losses | scores | {"delta_label": delta_label}

@@ -1,0 +1,221 @@
+"""Pretraining of the autoencoder: end to end, or layer by layer as in the DEC paper (section 3.2)."""
+
+import random
+import sys
+
+import keras
+from keras import layers
+
+from dec_keras import metrics
+from dec_keras.console import is_terminal
+from dec_keras.errors import check_finite, check_number
+from dec_keras.files.atomic import GrowingTable
+from dec_keras.files.models import load_weights, read_attributes, save_model
+from dec_keras.method.initial_centers import kmeans_start
+from dec_keras.method.protocols import PAPER_BATCHES
+from dec_keras.training.checkpoint import Checkpoint, as_json
+from dec_keras.training.pipeline import batches_per_epoch, endless_batches, predict
+from dec_keras.training.steps import Trainer, configuration
+
+
+def pretrain(dec, x, y, *, optimizer, epochs, batch_size, folder, schedule, callbacks, resume):
+    """Pretrains `dec.autoencoder` end to end to reconstruct x (mean squared error), as DEC-keras and IDEC-toy do.
+
+    Writes `pretrain_log.csv` (epoch, loss; acc and nmi in the epochs scored), `ae_weights.h5`, and on the way
+    `pretrain_checkpoint.npz`.
+
+    Args:
+        dec: a DEC or IDEC; its autoencoder is trained in place.
+        x: Samples of shape `(n, d)`.
+        y: true labels of shape `(n,)`, or None; with them k-means on the codes is scored about ten times on the way.
+        optimizer: a Keras optimizer.
+        epochs: passes over x, at least 1.
+        batch_size: samples a batch, at least 1; shuffled every epoch.
+        folder: RunFolder for the files; None: they are not written.
+        schedule: of the learning rate: "constant" as the optimizer has it, or "cosine": up to that in the first 5 % of
+            the batches, then down to 0 along a cosine.
+        callbacks: Keras callbacks, called at the start and end of every epoch.
+        resume: whether to go on with the same training from the files in `folder`, if one was cut off there, and from
+            its weights, whatever those of `dec` are.
+
+    Raises:
+        FloatingPointError: if the training diverges; no weights are then written.
+        InputError: if `resume` and the checkpoint is of another training, or damaged.
+    """
+    run = {"pretraining": "end-to-end", "optimizer": configuration(optimizer), "schedule": schedule}
+    training = _Pretraining(dec, x, y, epochs, batch_size, folder, callbacks, resume, run)
+    if training.is_finished():
+        return
+    if schedule == "cosine":
+        optimizer.learning_rate = _cosine(float(optimizer.learning_rate), epochs * batches_per_epoch(x, batch_size))
+    training.fit_whole(optimizer, stage=0)
+    training.save()
+
+
+def pretrain_layerwise(dec, x, y, *, epochs, batch_size, folder, callbacks, resume):
+    """Pretrains `dec.autoencoder` as the DEC paper does (section 3.2): greedily, layer by layer, then end to end.
+
+    Layer i is a denoising autoencoder of the codes of the layers below, which stay as they are: dropout of 20 % on its
+    input and, but for the last layer, on its code, before `encoder_i` and `decoder_i` (eq. 6-9). All layers are then
+    fine-tuned together without dropout by `pretrain`, whose files are written, beside a `pretrain_layer_<i>_log.csv`
+    for each layer.
+
+    Args:
+        epochs: of the fine-tuning; a layer takes half as many. None: the paper's 100,000 batches, 50,000 a layer.
+        callbacks: Keras callbacks of the fine-tuning.
+
+    Other arguments and errors as for `pretrain`.
+    """
+    epochs = epochs or -(-PAPER_BATCHES // batches_per_epoch(x, batch_size))
+    training = _Pretraining(dec, x, y, epochs, batch_size, folder, callbacks, resume, {"pretraining": "layerwise"})
+    if training.is_finished():
+        return
+    n_layers = len(dec.dims) - 1
+    for i in range(training.checkpoint.stage, n_layers):
+        _reseed(dec.seed, i)
+        training.layer(i)
+    _reseed(dec.seed, n_layers)
+    training.fit_whole(_sgd_with_drops(), stage=n_layers)
+    training.save()
+
+
+class _Pretraining:
+    """One pretraining: what its stages (layers, and all of them together) share.
+
+    Args:
+        run: dict of what, beside the other arguments, a pretraining has to share with another to end like it.
+    """
+
+    def __init__(self, dec, x, y, epochs, batch_size, folder, callbacks, resume, run):
+        self.dec, self.x, self.y, self.epochs, self.batch_size = dec, x, y, epochs, batch_size
+        self.folder, self.callbacks, self.resume = folder, callbacks, resume
+        run |= {"dims": dec.dims, "epochs": epochs, "batch_size": batch_size, "seed": dec.seed}
+        self.run = as_json(run | {"samples": len(x), "checksum": x.checksum})
+        self.checkpoint = None
+
+    def is_finished(self):
+        """Whether one that is to be resumed came to its end: its weights are loaded. Else its checkpoint is read."""
+        if self.folder and self.resume and self._load_finished():
+            return True
+        self.checkpoint = Checkpoint(self.folder and self.folder.checkpoint("pretrain"), self.run, self.resume)
+        return False
+
+    def _load_finished(self):
+        path = self.folder.ae_weights
+        pretraining = read_attributes(path).get("pretraining") if path.is_file() else None
+        if not isinstance(pretraining, dict) or pretraining.get("run") != self.run:
+            return False
+        load_weights(self.dec.autoencoder, path)
+        seconds = check_number(f"the pretraining's time in {path}", pretraining.get("seconds"), at_least=0)
+        self.dec.pretrain_seconds = seconds
+        print(f"Pretrained already: {path}")
+        return True
+
+    def layer(self, i):
+        """Trains layer i, as a denoising autoencoder of the codes of the layers below."""
+        dims = self.dec.dims
+        print(f"Layer {i}: {dims[i]}-{dims[i + 1]}-{dims[i]}")
+        log = self.folder and self.folder.layer_log(i)
+        epochs = -(-self.epochs // 2)
+        self.fit(_denoiser(self.dec, i), _sgd_with_drops(), epochs, i, log, below=_below(self.dec, i))
+
+    def fit_whole(self, optimizer, stage):
+        """Trains all layers together."""
+        log = self.folder and self.folder.pretrain_log
+        score = self._score if self.y is not None else None
+        self.fit(self.dec.autoencoder, optimizer, self.epochs, stage, log, self.callbacks, score)
+
+    def save(self):
+        self.dec.pretrain_seconds = self.checkpoint.seconds
+        if self.folder:
+            pretraining = {"run": self.run, "seconds": self.dec.pretrain_seconds}
+            save_model(self.dec.autoencoder, self.folder.ae_weights, self.dec.attributes | {"pretraining": pretraining})
+        self.checkpoint.end()
+
+    def fit(self, model, optimizer, epochs, stage, log, callbacks=(), score=None, below=None):
+        """Trains `model` to reconstruct x, or the codes that the model `below` makes of it.
+
+        Codes are made batch by batch: of all samples they can be larger than x.
+        """
+        model.compile(optimizer=optimizer, loss="mse")
+
+        def to_itself(_, batch):
+            codes = below(batch, training=False) if below else batch
+            return codes, codes
+
+        checkpoint, steps = self.checkpoint, batches_per_epoch(self.x, self.batch_size)
+        optimizer.build(model.trainable_variables)
+        checkpoint.begin([*self.dec.autoencoder.variables, *model.variables, *optimizer.variables], stage)
+        shuffle = checkpoint.kept.setdefault("shuffle", random.getrandbits(31))
+        table = GrowingTable(log, ["epoch", "loss", "acc", "nmi"], checkpoint.kept.setdefault("log", []))
+        batches = endless_batches(self.x, self.batch_size, shuffle, start=checkpoint.epoch * steps)
+        trainer = Trainer(model, batches, to_itself, epochs * steps)
+        callbacks = keras.callbacks.CallbackList(callbacks, model=model)
+        verbose = 0 if sys.stdout is None else 1 if is_terminal(sys.stdout) else 2  # a bar, or a line an epoch
+        with checkpoint.stoppable():
+            model.stop_training = False
+            callbacks.on_train_begin()
+            for epoch in range(checkpoint.epoch, epochs):
+                callbacks.on_epoch_begin(epoch)
+                print(f"Epoch {epoch + 1}/{epochs}")
+                progress = keras.utils.Progbar(steps, verbose=verbose, stateful_metrics=["loss"])
+                trainer.reset()
+                trainer.train(steps, lambda done: progress.update(done, trainer.losses().items()))  # noqa: B023
+                logs = trainer.losses()
+                check_finite(logs["loss"], "the reconstruction loss")
+                logs |= score(epoch) if score else {}
+                callbacks.on_epoch_end(epoch, logs)
+                table.add({"epoch": epoch} | {name: logs.get(name, "NA") for name in table.columns[1:]})
+                if model.stop_training:  # as callbacks such as EarlyStopping ask for
+                    break
+                checkpoint.keep(epoch + 1)
+            callbacks.on_train_end()
+
+    def _score(self, epoch):
+        """ACC and NMI of k-means on the codes, about ten times: how fit they are to cluster, which the loss hides."""
+        if epoch % max(1, self.epochs // 10):
+            return {}
+        _, labels = kmeans_start(predict(self.dec.encoder, self.x), self.dec.n_clusters, self.dec.seed)
+        acc, nmi = metrics.acc(self.y, labels), metrics.nmi(self.y, labels)
+        print(f"{' ' * 8}|==>  acc: {acc:.4f},  nmi: {nmi:.4f}  <==|", flush=True)
+        return {"acc": acc, "nmi": nmi}
+
+
+def _denoiser(dec, i):
+    """Layer i and its decoder with dropout before each: y = g2(W2 drop(g1(W1 drop(x) + b1)) + b2), eq. 6-9.
+
+    The last layer's code, 10 numbers that x is to be told from, is not dropped: so does the authors' Caffe code.
+    """
+    encode, decode = (dec.autoencoder.get_layer(f"{part}_{i}") for part in ("encoder", "decoder"))
+    x = keras.Input(shape=(dec.dims[i],))
+    h = encode(layers.Dropout(0.2)(x))
+    if i < len(dec.dims) - 2:
+        h = layers.Dropout(0.2)(h)
+    return keras.Model(x, decode(h))
+
+
+def _below(dec, i):
+    """The model, without dropout, of the layers below layer i: of x, what layer i is to reconstruct. None if i is 0."""
+    return keras.Model(dec.autoencoder.input, dec.autoencoder.get_layer(f"encoder_{i - 1}").output) if i else None
+
+
+def _reseed(seed, step):
+    """Makes each step's random numbers depend on the seed and the step alone, so that it can be resumed before it."""
+    if seed is not None:
+        keras.utils.set_random_seed((seed + 1 + step) % 2**32)
+
+
+def _cosine(learning_rate, batches):
+    warm_up = max(1, batches // 20)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0, max(1, batches - warm_up), warmup_target=learning_rate, warmup_steps=warm_up
+    )
+
+
+def _sgd_with_drops():
+    """The paper's SGD: learning rate 0.1, divided by 10 every 20,000 batches; a shorter run drops no earlier.
+
+    0.1 is for Caffe's squared error, which is half of Keras' `mse`: 0.05 here.
+    """
+    drops, rates = [20_000 * i for i in range(1, 5)], [0.05 * 0.1**i for i in range(5)]
+    return keras.optimizers.SGD(keras.optimizers.schedules.PiecewiseConstantDecay(drops, rates), momentum=0.9)

@@ -1,0 +1,245 @@
+"""The one table of settings: what a protocol fixes for a data set. Settings are data; no script has its own.
+
+Four protocols:
+
+- `dec-keras` (default): XifengGuo/DEC-keras, its DEC.py. Data sets that it does not list take the nearest row; for
+  data of your own the lengths follow from their number. DEC-keras itself has 200 epochs of Adam and P every 140 batches
+  there, which `idec` keeps.
+- `idec`: XifengGuo/IDEC, its DEC.py. That repo must be given pretrained weights; without them we pretrain as its
+  authors' XifengGuo/IDEC-toy does (200 epochs of Adam).
+- `paper`: Xie et al., ICML 2016, section "Implementation", with the update intervals of the authors' piiswrong/dec.
+- `fast`: ours. The model, loss and clustering phase of `dec-keras`; on mnist and fmnist a pretraining of 20 epochs in
+  place of 300, with Adam, a warm-up and a cosine decay, and on mnist centres from a Gaussian mixture. Other data sets
+  are as in `dec-keras`.
+
+Optimizers and initializers stand in Keras' own serialised form, as `keras.optimizers.get` and
+`keras.initializers.get` take them.
+"""
+
+from dataclasses import dataclass, field, replace
+
+from dec_keras.errors import InputError
+
+BATCH_SIZE = 256  # every source
+MAXITER = 20_000  # DEC-keras, IDEC
+TOL = 0.001  # paper: stop when fewer than 0.1 % of the points change their cluster
+PAPER_BATCHES = 100_000  # paper: of fine-tuning; half as many a layer
+MAX_SEED = 2**32 - 1  # NumPy's
+SCHEDULES = ("constant", "cosine")
+PRETRAINING = ("end-to-end", "layerwise")
+CODE_DIMS = (500, 500, 2000, 10)  # paper: d-500-500-2000-10 for every data set
+STARTS = ("kmeans", "gmm")  # where the centres come from, see `initial_centers`
+# Lengths that follow from the number of samples: see `resolve_lengths`.
+BY_SIZE = "by size"
+PAPER_LENGTH = f"{PAPER_BATCHES} batches"
+LENGTHS = (BY_SIZE, PAPER_LENGTH)
+
+
+def sgd(learning_rate, momentum):
+    return {"class_name": "SGD", "config": {"learning_rate": learning_rate, "momentum": momentum}}
+
+
+# Adam as the seed repos' Keras 2.0 had it by default; Keras 2.1 (keras-team/keras#8710) and 3 have epsilon 1e-7.
+ADAM = {"class_name": "Adam", "config": {"learning_rate": 0.001, "epsilon": 1e-8}}
+# Uniform in +-sqrt(1 / fan_in): DEC-keras' choice wherever it pretrains with SGD.
+UNIFORM_FAN_IN = {
+    "class_name": "VarianceScaling",
+    "config": {"scale": 1 / 3, "mode": "fan_in", "distribution": "uniform"},
+}
+NORMAL_001 = {"class_name": "RandomNormal", "config": {"mean": 0.0, "stddev": 0.01}}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a protocol fixes for one data set.
+
+    Attributes:
+        source: where the row comes from.
+        dims: units of the encoder's layers behind the input, the paper's.
+        scale: what `load_data`'s x is multiplied by; None scales x so that the mean of ||x||^2 / d is 1 (paper); or
+            anything else that `scaling.fit` takes.
+        init: initializer of the autoencoder's kernels.
+        pretraining: "end-to-end", or "layerwise" (greedy, denoising; then fine-tuned end to end).
+        pretrain_optimizer: of end-to-end pretraining. Layerwise pretraining has the paper's own.
+        pretrain_schedule: of end-to-end pretraining's learning rate, see `pretraining.pretrain`.
+        pretrain_epochs: of end-to-end pretraining, or of layerwise pretraining's fine-tuning (a layer takes half as
+            many); or one of `LENGTHS`.
+        start: of the clustering phase: "kmeans", or "gmm" (see `initial_centers`).
+        optimizer: of the clustering phase.
+        update_interval: batches between two refreshes of the target distribution P; 0 = one epoch; or BY_SIZE.
+    """
+
+    source: str
+    dims: tuple = CODE_DIMS
+    scale: object = 1.0
+    init: str | dict = "glorot_uniform"
+    pretraining: str = "end-to-end"
+    pretrain_optimizer: dict = field(default_factory=lambda: ADAM)
+    pretrain_schedule: str = "constant"
+    pretrain_epochs: int | str = 200
+    start: str = "kmeans"
+    optimizer: dict = field(default_factory=lambda: sgd(0.01, 0.9))
+    update_interval: int | str = 0
+
+
+def own_length(pretraining):
+    """How long a kind of pretraining takes by itself: epochs, or one of `LENGTHS`."""
+    return PAPER_LENGTH if pretraining == "layerwise" else Settings.pretrain_epochs
+
+
+def resolve_lengths(settings, n, batch_size):
+    """Settings whose `LENGTHS` are numbers, the same for all data of n samples.
+
+    BY_SIZE, pretraining takes 10,000 batches, about as many as IDEC-toy's 200 epochs of pendigits, in whole epochs, at
+    least 10 and at most 500 of them. P is refreshed after an epoch, but after 30 batches at the least, as in DEC-keras,
+    since labels that did not change in the few batches of a small data set may still do so; and after 1,000 at the
+    most.
+
+    Args:
+        settings: Settings.
+        n: number of samples.
+        batch_size: samples a batch.
+    """
+    epoch = -(-n // batch_size)
+    by_size = {
+        "pretrain_epochs": min(max(round(10_000 / epoch), 10), 500),
+        "update_interval": min(max(epoch, 30), 1000),
+    }
+    numbers = {name: value for name, value in by_size.items() if getattr(settings, name) == BY_SIZE}
+    if settings.pretrain_epochs == PAPER_LENGTH:
+        numbers["pretrain_epochs"] = -(-PAPER_BATCHES // epoch)
+    return replace(settings, **numbers)
+
+
+def _dec_keras():
+    mnist = Settings(
+        source="DEC-keras, mnist and fmnist",
+        init=UNIFORM_FAN_IN,
+        pretrain_optimizer=sgd(1.0, 0.9),
+        pretrain_epochs=300,
+        update_interval=140,
+    )
+    reuters = replace(mnist, source="DEC-keras, reuters10k", pretrain_epochs=50, update_interval=30)
+    usps = Settings(source="DEC-keras, usps", pretrain_epochs=50, update_interval=30)
+    return {
+        "mnist": mnist,
+        "fmnist": mnist,
+        "reuters10k": reuters,
+        "reuters10k-xie": reuters,
+        "rcv1-10k": replace(reuters, source="DEC-keras, its reuters10k row"),
+        "usps": usps,
+        "stl": replace(usps, source="DEC-keras, stl", pretrain_epochs=10),
+        "pendigits": replace(usps, source="DEC-keras, its usps row; epochs of IDEC-toy", pretrain_epochs=200),
+        "digits": replace(usps, source="DEC-keras, its usps row; epochs of IDEC-toy", pretrain_epochs=200),
+        "other": Settings(
+            source="ours, by the number of samples; optimizers of DEC-keras' class DEC",
+            scale="auto",
+            pretrain_epochs=BY_SIZE,
+            update_interval=BY_SIZE,
+        ),
+    }
+
+
+def _fast():
+    mnist = replace(
+        PROTOCOLS["dec-keras"]["mnist"],
+        source="ours; DEC-keras, mnist and fmnist, but for the pretraining",
+        pretrain_optimizer={"class_name": "Adam", "config": {"learning_rate": 0.001}},
+        pretrain_schedule="cosine",
+        pretrain_epochs=20,
+        start="gmm",
+    )
+    fmnist = replace(mnist, start="kmeans")  # docs/results.md says why
+    return PROTOCOLS["dec-keras"] | {"mnist": mnist, "fmnist": fmnist}
+
+
+def _idec():
+    mnist = Settings(source="IDEC repo, mnist; x = pixels / 50", scale=255 / 50, update_interval=140)
+    reuters = Settings(source="IDEC repo, reutersidf10k", update_interval=20)
+    usps = Settings(source="IDEC repo, usps; x in [0, 2]", scale=2.0, update_interval=30)
+    other = Settings(source="the defaults of the class DEC of IDEC and DEC-keras", update_interval=140)
+    return {
+        "mnist": mnist,
+        "fmnist": mnist,
+        "reuters10k": reuters,
+        "reuters10k-xie": reuters,
+        "rcv1-10k": reuters,
+        "usps": usps,
+        "stl": other,
+        "pendigits": other,
+        "digits": other,
+        "other": replace(other, scale="auto"),
+    }
+
+
+def _paper():
+    mnist = Settings(
+        source="DEC paper; piiswrong/dec, mnist; x = 0.02 pixels",
+        scale=0.02 * 255,
+        init=NORMAL_001,
+        pretraining="layerwise",
+        pretrain_epochs=PAPER_LENGTH,
+        update_interval=160,
+    )
+    reuters = replace(mnist, source="DEC paper; piiswrong/dec, reuters10k", scale=1.0, update_interval=20)
+    stl = replace(mnist, source="DEC paper; piiswrong/dec, stl (but VGG16 features)", scale=None, update_interval=40)
+    other = replace(mnist, source="DEC paper; mean ||x||^2 / d = 1", scale=None, update_interval=30)
+    return {
+        "mnist": mnist,
+        "fmnist": mnist,
+        "reuters10k": reuters,
+        "reuters10k-xie": reuters,
+        "rcv1-10k": reuters,
+        "usps": other,
+        "stl": stl,
+        "pendigits": other,
+        "digits": other,
+        "other": other,
+    }
+
+
+PROTOCOLS = {"dec-keras": _dec_keras(), "idec": _idec(), "paper": _paper()}
+PROTOCOLS["fast"] = _fast()
+
+
+# IDEC's clustering phase is the same in every protocol: the IDEC repo's IDEC.py (and paper, section 4), optimizer and
+# update interval. What it does not list follows IDEC-toy's code.
+_SGD_IDEC = {"optimizer": sgd(0.1, 0.99)}
+_IDEC_TEXT = _SGD_IDEC | {"update_interval": 3}
+_IDEC_MNIST = {"optimizer": ADAM, "update_interval": 140}
+IDEC = {
+    "mnist": _IDEC_MNIST,
+    "fmnist": _IDEC_MNIST,
+    "usps": _SGD_IDEC | {"update_interval": 30},
+    "reuters10k": _IDEC_TEXT,
+    "reuters10k-xie": _IDEC_TEXT,
+    "rcv1-10k": _IDEC_TEXT,
+}
+_IDEC_TOY = {"optimizer": ADAM, "update_interval": 0}
+
+
+def get_settings(dataset, protocol="dec-keras", method="DEC"):
+    """The settings of a protocol for a data set and method.
+
+    Args:
+        dataset: a name of `DATASETS`; anything else (a file's path) gets the protocol's row `other`.
+        protocol: "dec-keras", "idec", "paper" or "fast".
+        method: "DEC" or "IDEC".
+
+    Returns:
+        Settings.
+
+    Raises:
+        InputError: if there is no such protocol.
+    """
+    if protocol not in PROTOCOLS:
+        raise InputError(f"There is no protocol {protocol!r}: choose from {', '.join(PROTOCOLS)}.")
+    rows = PROTOCOLS[protocol]
+    settings = rows.get(dataset, rows["other"])
+    if method == "IDEC":
+        source = f"{settings.source}; clustering: {'IDEC repo' if dataset in IDEC else 'IDEC-toy'}"
+        clustering = IDEC.get(dataset, _IDEC_TOY)
+        if settings.update_interval == BY_SIZE:
+            clustering = clustering | {"update_interval": BY_SIZE}
+        settings = replace(settings, source=source, **clustering)
+    return settings

@@ -1,0 +1,172 @@
+"""What is in the clusters: their samples, terms, classes and sizes."""
+
+import math
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from dec_keras import metrics
+from dec_keras.plots.style import COLORS, grid_of_axes, shorten, styled
+
+TOP = 10  # samples or terms of a cluster; the paper's figure has 10
+
+
+@styled
+def top_samples(rows, title):
+    """The samples of each cluster that score highest, one row a cluster (DEC paper, the figure of section 4.3).
+
+    Args:
+        rows: {name of a cluster: its best samples, the best first}, as `best_of_each` gives them: uint8 images of shape
+            `(m, height, width)` or `(m, height, width, 3)`, m at most `TOP`.
+        title: of the figure.
+
+    Returns:
+        matplotlib Figure.
+    """
+    return _montage(rows, TOP, title, "cluster (samples)", "best of each cluster, in order")
+
+
+@styled
+def reconstructions(rows, title):
+    """Images over what the autoencoder makes of them.
+
+    Args:
+        rows: {name: uint8 images of shape `(m, height, width)` or `(m, height, width, 3)`}, the originals first.
+        title: of the figure.
+
+    Returns:
+        matplotlib Figure.
+    """
+    return _montage(rows, max(map(len, rows.values())), title, "", "one sample of each cluster")
+
+
+def _montage(rows, columns, title, y_label, x_label):
+    """Rows of images side by side as one picture, which draws faster than axes for each."""
+    height, width, *colours = next(row.shape[1:] for row in rows.values() if len(row))
+    gap = max(1, height // 14)
+    picture = np.full((len(rows) * (height + gap) - gap, columns * (width + gap) - gap, *colours), 255, np.uint8)
+    for i, row in enumerate(rows.values()):
+        for j, image in enumerate(row):
+            top, left = i * (height + gap), j * (width + gap)
+            picture[top : top + height, left : left + width] = image
+    cell = min(0.55, 9 / columns)
+    size = (max(4.5, cell * columns + 1.6), cell * len(rows) * (height + gap) / (width + gap) + 0.9)
+    figure = Figure(figsize=size, layout="constrained")
+    axis = figure.subplots()
+    axis.set_title(title)
+    axis.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axis.set_yticks([i * (height + gap) + height / 2 for i in range(len(rows))], list(rows))
+    axis.set(xticks=[], ylabel=y_label, xlabel=x_label)
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
+    return figure
+
+
+@styled
+def top_terms(x, labels, n_clusters, terms, title):
+    """The terms that tell each cluster from the rest: highest mean in it, less the mean of the others.
+
+    Args:
+        x: samples, shape `(n, d)`, such as tf-idf.
+        labels: cluster of each sample, shape `(n,)`.
+        n_clusters: k.
+        terms: names of the d features.
+        title: of the figure.
+
+    Returns:
+        matplotlib Figure.
+    """
+    bests = [distinctive_terms(x, labels, cluster, terms) for cluster in range(n_clusters)]
+    figure, axes = grid_of_axes(n_clusters, columns=3, width=8.5, height=2.1)
+    figure.suptitle(title)
+    for cluster, (best, axis) in enumerate(zip(bests, axes, strict=True)):
+        if not best:
+            axis.set(xticks=[], yticks=[])
+        axis.barh([shorten(name, 20) for name, _ in best], [value for _, value in best], color=COLORS[0])
+        axis.set_title(f"cluster {cluster} ({np.sum(labels == cluster):,})")
+        axis.set_ylim(max(map(len, bests)) - 0.5, -0.5)  # bars of one height in all panels
+        axis.tick_params(axis="y", labelsize=8, length=0)
+        axis.xaxis.set_major_locator(MaxNLocator(3))
+    figure.supxlabel("mean in the cluster, less the mean of the others", fontsize=9)
+    return figure
+
+
+@styled
+def confusion(y, labels, title):
+    """Classes against clusters, each cluster in the place of the class it is matched to (Hungarian algorithm).
+
+    Args:
+        y: true labels, shape `(n,)`.
+        labels: cluster of each sample, shape `(n,)`.
+        title: of the figure.
+
+    Returns:
+        matplotlib Figure.
+    """
+    counts, names, clusters, pairs = metrics.match(y, labels)
+    order = [cluster for _, cluster in sorted(pairs)]
+    order += [cluster for cluster in range(len(clusters)) if cluster not in order]
+    counts = counts[:, order]
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    rows, columns = counts.shape
+    size = min(0.5, 9 / max(rows, columns))
+    figure = Figure(figsize=(max(4, size * columns + 2.6), max(3, size * rows + 1.4)), layout="constrained")
+    axis = figure.subplots()
+    axis.set_title(title)
+    image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    letters = {"fontsize": min(8, 72 * size / (max(3, len(str(counts.max()))) * 0.75))}
+    for i, j in zip(*np.nonzero(counts), strict=True):
+        color = "white" if shares[i, j] > 0.65 else "black"
+        axis.text(j, i, counts[i, j], ha="center", va="center", color=color, **letters)
+    small = {"fontsize": min(9, 72 * size * 0.8)}
+    axis.set_xticks(range(columns), clusters[order], **small)
+    axis.set_yticks(range(rows), [shorten(name, 20) for name in names], **small)
+    axis.set(xlabel="cluster, matched to the classes", ylabel="class")
+    axis.spines[:].set_visible(True)
+    figure.colorbar(image, ax=axis, label="share of the class", shrink=0.8)
+    return figure
+
+
+@styled
+def cluster_sizes(labels, n_clusters, title):
+    """Samples of each cluster as bars, and where they would all be equal.
+
+    Args:
+        labels: cluster of each sample, shape `(n,)`.
+        n_clusters: k; some may be empty.
+        title: of the figure.
+
+    Returns:
+        matplotlib Figure.
+    """
+    sizes = np.bincount(labels, minlength=n_clusters)
+    figure = Figure(figsize=(min(14, max(4.5, 0.42 * n_clusters + 1.5)), 3), layout="constrained")
+    figure.suptitle(title)
+    axis = figure.subplots()
+    bars = axis.bar(range(n_clusters), sizes, color="#56B4E9", edgecolor="black", linewidth=0.6)
+    over_the_line = {"bbox": {"facecolor": "white", "edgecolor": "none", "pad": 0.6}, "zorder": 3}
+    axis.bar_label(bars, fontsize=7, padding=2, rotation=90 if n_clusters > 15 else 0, **over_the_line)
+    axis.axhline(len(labels) / n_clusters, color="black", linestyle="--", linewidth=1, label="all equal")
+    axis.margins(x=0.02, y=0.2)
+    axis.set(xlabel="cluster", ylabel="samples")
+    axis.set_xticks(range(0, n_clusters, math.ceil(n_clusters / 40)))
+    axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def distinctive_terms(x, labels, cluster, terms, n=TOP):
+    """[(term, mean in the cluster less the mean of the others)] of the n highest above 0; [] for an empty cluster."""
+    inside = labels == cluster
+    if not inside.any():
+        return []
+    outside = x[~inside].mean(axis=0) if not inside.all() else 0.0
+    difference = np.asarray(x[inside].mean(axis=0) - outside).ravel()
+    best = np.argsort(-difference, kind="stable")[:n]
+    return [(str(terms[i]), float(difference[i])) for i in best if difference[i] > 0]
+
+
+def as_images(x, shape, low, high):
+    """Samples of shape `(m, d)` as uint8 images of shape `(m, *shape)`: `low` becomes black and `high` white."""
+    shades = (x - low) / max(float(high - low), 1e-12)
+    return (shades.clip(0, 1) * 255).round().astype(np.uint8).reshape(len(x), *shape)

@@ -1,0 +1,139 @@
+"""A run's page, `report.html`: one file that needs no network. Its form is `page.html`.
+
+Whatever comes from data or files is escaped: by Jinja in the page, and as JSON for the script.
+"""
+
+import base64
+import io
+from pathlib import Path
+
+import jinja2
+import numpy as np
+from matplotlib.markers import MarkerStyle
+from PIL import Image
+
+from dec_keras import metrics
+from dec_keras.files.atomic import write_text
+
+THUMB = 28  # pixels; larger images are made smaller
+SPRITE_COLUMNS = 50
+GALLERY = 10  # samples of a cluster that are surest, and as many that are least sure
+
+
+def write(path, run, drawn, views, label_styles, colors, markers):
+    """Writes the page.
+
+    Args:
+        path: of the HTML file.
+        run: a `saved_run.Run`.
+        drawn: [(caption, path of an SVG file)].
+        views: the sample's points in the plane, as `saved_run.embedding_views` gives them.
+        label_styles: index of colour and marker of each of the n samples by label, or None; by cluster it is the
+            cluster's number.
+        colors, markers: matplotlib's names of them.
+    """
+    loader = jinja2.FileSystemLoader(Path(__file__).resolve().parent)
+    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    gallery = [_ends(run.ranked(cluster)) for cluster in range(run.n_clusters)]
+    shown = np.unique(np.concatenate([run.sample, *map(np.concatenate, gallery)]))
+    thumbs = None if run.image_shape is None else _sprite(run.images(shown))
+    page = environment.get_template("page.html").render(
+        title=run.title,
+        settings=run.description,
+        scores=_scores(run),
+        figures=[(caption, _uri("image/svg+xml", file.read_bytes())) for caption, file in drawn],
+        clusters=[_cluster(run, cluster, shown, *rows) for cluster, rows in enumerate(gallery)],
+        n=len(run.q),
+        thumbs=thumbs,
+        data=_scatter(run, views, shown)
+        | {"label_styles": [] if label_styles is None else label_styles[run.sample].tolist()}
+        | {"colors": colors, "markers": [_outline(marker) for marker in markers]},
+    )
+    write_text(path, page)
+
+
+def _scores(run):
+    """[(name, {score: value})] of the start and the end; [] without labels."""
+    if run.y is None:
+        return []
+    name = f"AE + {run.description.get('start', 'k-means')}"
+    start = [] if run.start_q is None else [(name, run.start_q.argmax(axis=1))]
+    return [(name, metrics.scores(run.y, labels)) for name, labels in (*start, (run.method, run.labels))]
+
+
+def _ends(ranked):
+    """Rows of a cluster's surest samples, and of its least sure that are not among them."""
+    return ranked[:GALLERY], ranked[GALLERY:][-GALLERY:]
+
+
+def _cluster(run, cluster, shown, surest, least):
+    """What the gallery says of a cluster; samples as (row, name, place among `shown`)."""
+    members = run.labels == cluster
+    q = run.q[members, cluster]
+    told = {"id": cluster, "size": int(members.sum()), "confidence": float(q.mean()) if len(q) else 0.0, "classes": []}
+    if run.y is not None and len(q):
+        classes, counts = np.unique(run.y[members], return_counts=True)
+        best = np.argsort(-counts, kind="stable")[:3]
+        told["classes"] = [(str(classes[i]), float(counts[i] / len(q))) for i in best]
+    rows = {"surest": surest, "least sure": least}
+    told["samples"] = {
+        name: [(_name(run, row), int(np.searchsorted(shown, row))) for row in rows] for name, rows in rows.items()
+    }
+    return told
+
+
+def _name(run, row):
+    return f"sample {row}" if run.names is None else str(run.names[row])
+
+
+def _scatter(run, views, shown):
+    """What the page's script draws: JSON's types only, points as whole numbers from 0 to 10,000."""
+    classes = [] if run.y is None else np.unique(run.y).tolist()
+    rows = run.sample
+    return {
+        "views": [
+            {"name": f"{method}, {when} clustering", "points": _whole(points)} for _, method, when, points, _ in views
+        ],
+        "names": [_name(run, row) for row in rows],
+        "thumbs": np.searchsorted(shown, rows).tolist(),
+        "clusters": run.labels[rows].tolist(),
+        "sizes": np.bincount(run.labels, minlength=run.n_clusters).tolist(),
+        "confidence": [round(float(run.q[row].max()), 3) for row in rows],
+        "classes": [str(name) for name in classes],
+        "labels": [] if run.y is None else np.searchsorted(classes, run.y[rows]).tolist(),
+    }
+
+
+def _whole(points):
+    low, high = points.min(axis=0), points.max(axis=0)
+    size = max(float((high - low).max()), 1e-12)
+    return np.round((points - (low + high) / 2) / size * 10_000 + 5_000).astype(int).tolist()
+
+
+def _outline(marker):
+    """A marker of matplotlib's as a polygon in [-1, 1]."""
+    style = MarkerStyle(marker)
+    outline = style.get_path().transformed(style.get_transform()).to_polygons()[0]
+    return np.round(outline / np.abs(outline).max(), 2).tolist()
+
+
+def _sprite(images):
+    """Thumbnails in one PNG, row by row: its data URI and measures."""
+    height, width = images.shape[1:3]
+    factor = min(1.0, THUMB / max(height, width))
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    rows = -(-len(images) // SPRITE_COLUMNS)
+    sheet = Image.new("L" if images.ndim == 3 else "RGB", (SPRITE_COLUMNS * size[0], rows * size[1]))
+    for i, image in enumerate(images):
+        row, column = divmod(i, SPRITE_COLUMNS)
+        thumb = Image.fromarray(image)
+        sheet.paste(thumb if factor == 1 else thumb.resize(size), (column * size[0], row * size[1]))
+    buffer = io.BytesIO()
+    sheet.save(buffer, "PNG", optimize=True)
+    zoom = max(1, round(THUMB / max(size)))  # that small images are shown enlarged by
+    measures = {"width": size[0], "height": size[1], "columns": SPRITE_COLUMNS, "rows": rows, "zoom": zoom}
+    return measures | {"uri": _uri("image/png", buffer.getvalue())}
+
+
+def _uri(kind, content):
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

@@ -1,0 +1,97 @@
+"""How figures look: colours and markers of groups, fonts, and how they are saved."""
+
+import math
+from dataclasses import dataclass
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from dec_keras.files.atomic import atomic_write
+
+MAX_GROUPS = 40  # told apart in a scatter; the smallest beyond it are drawn as one
+
+# Okabe and Ito's colours but yellow, which white paper hides. 7 colours and 10 markers: 70 different pairs.
+COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
+LINES = ("-", "--", ":")
+STYLE = {
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "text.parse_math": False,  # names of classes and terms may hold a $
+    "svg.hashsalt": "DEC",  # the same ids, so the same file, every time
+}
+styled = matplotlib.rc_context(rc=STYLE)
+
+
+@dataclass(frozen=True)
+class GroupStyle:
+    """How a group is drawn: its name in the legend, its tag among its points, and the index of colour and marker."""
+
+    name: str
+    tag: str
+    index: int
+
+    @property
+    def color(self):
+        return COLORS[self.index % len(COLORS)]
+
+    @property
+    def marker(self):
+        return MARKERS[self.index % len(MARKERS)]
+
+
+def group_styles(groups, names, matched=None):
+    """How each group is drawn.
+
+    Args:
+        groups: of the samples, shape `(n,)`.
+        names: {group: name} of all groups, in order.
+        matched: {group: index of colour and marker}, for classes in their clusters' styles; or None: in order.
+
+    Returns:
+        groups of shape `(n,)` in which the smallest of more than `MAX_GROUPS` are one, and {group: GroupStyle}.
+    """
+    matched, order, others = matched or {}, list(names), None
+    if len(order) > MAX_GROUPS:
+        sizes = {group: np.sum(groups == group) for group in order}
+        small = sorted(order, key=lambda group: -sizes[group])[MAX_GROUPS - 1 :]
+        others = small[0]
+        groups = np.where(np.isin(groups, small), others, groups)
+        order = [group for group in order if group not in small] + [others]
+        names = names | {others: f"{len(small)} others"}
+    unused = iter(sorted(set(range(len(order) + len(matched))) - set(matched.values())))
+    short = all(len(names[group]) <= 4 for group in order if group != others)
+    styles = {}
+    for i, group in enumerate(order):
+        tag, name = (names[group], names[group]) if short else (str(i), f"{i} = {shorten(names[group], 18)}")
+        tag, name = ("…", names[group]) if group == others else (tag, name)
+        styles[group] = GroupStyle(name, tag, matched[group] if group in matched else next(unused))
+    return groups, styles
+
+
+def grid_of_axes(panels, columns, width, height):
+    """A figure, and its axes row by row, as many as there are panels."""
+    columns = min(columns, panels)
+    rows = math.ceil(panels / columns)
+    figure = Figure(figsize=(width, height * rows + 0.5), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes[panels:]:
+        axis.remove()
+    return figure, axes[:panels]
+
+
+def shorten(name, length):
+    name = str(name)
+    return name if len(name) <= length else f"{name[: length - 1 - length // 3]}…{name[-(length // 3) :]}"
+
+
+@matplotlib.rc_context(rc=STYLE)
+def save(figure, path):
+    """Saves a Figure as `path` + ".png" and ".svg", byte for byte the same every time."""
+    for suffix, options in ((".png", {"dpi": 150}), (".svg", {"dpi": 150, "metadata": {"Date": None}})):
+        with atomic_write(f"{path}{suffix}") as temporary:
+            figure.savefig(temporary, **options)

@@ -1,0 +1,145 @@
+"""The options that DEC.py, IDEC.py and choose_k.py share. Loads no TensorFlow, so that -h and errors come at once."""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from dec_keras.console import import_tensorflow
+from dec_keras.data.reading import DATASETS, ENDINGS, SCALES, Reading, check_size
+from dec_keras.errors import InputError
+from dec_keras.method.protocols import BATCH_SIZE, MAXITER, PRETRAINING, PROTOCOLS, STARTS, TOL
+from dec_keras.runs.config import RunConfig, RunOptions
+
+STRATEGIES = ("none", "mirrored", "multiworker")
+READING = ("label_column", "header", "image_size", "color", "labels_from_folders")
+OF_CONFIG = (
+    *("protocol", "batch_size", "maxiter", "tol", "gamma", "seed", "ae_weights"),
+    *("scale", "pretraining", "pretrain_epochs", "start", "update_interval"),
+)
+
+
+def parse_run(method, arguments=None):
+    """The command line of DEC.py or IDEC.py; where it does not parse, the program ends with exit code 2.
+
+    Args:
+        method: "DEC" or "IDEC".
+        arguments: list of str; None: the program's.
+
+    Returns:
+        RunConfig and RunOptions; or of `predict` None and the namespace of `predict_parser`.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["predict"]:
+        return None, predict_parser(method).parse_args(arguments[1:])
+    parser = run_parser(method)
+    args = parser.parse_args(arguments)
+    if args.positional is not None and args.dataset is not None:
+        parser.error("give the data set once: as the first argument or with --dataset")
+    if args.resume and args.strategy == "multiworker":
+        parser.error("--resume is for one host: hosts cut off at different moments cannot go on together")
+    save_dir = args.save_dir or ("results" if args.positional is None else f"results/{method.lower()}")
+    config = config_of(parser, method, args, args.positional or args.dataset or "mnist", args.n_clusters)
+    names = ("resume", "figures", "tensorboard", "strategy")
+    command = shlex.join([parser.prog, *arguments])
+    return config, RunOptions(Path(save_dir), command=command, **{name: getattr(args, name) for name in names})
+
+
+def start_run(method):
+    """`parse_run` of a script, which then imports TensorFlow: wrong arguments end it before those seconds."""
+    parsed = parse_run(method)
+    import_tensorflow()
+    return parsed
+
+
+def config_of(parser, method, args, dataset, n_clusters):
+    """The RunConfig of a namespace; a value out of range ends the program as argparse does."""
+    try:
+        reading = Reading(**{name: getattr(args, name) for name in READING})
+        given = {name: getattr(args, name) for name in OF_CONFIG}
+        return RunConfig(method, dataset, reading, n_clusters=n_clusters, **given)
+    except InputError as error:
+        parser.error(str(error))
+
+
+def run_parser(method):
+    parser = argparse.ArgumentParser(
+        prog=f"{method}.py",
+        description=f"Cluster a data set with {method}, and score the clusters where it has labels.",
+        epilog=f"New data: python {method}.py predict -h",
+        allow_abbrev=False,
+    )
+    data, of_method, training, output = add_shared_options(parser)
+    data.add_argument("positional", metavar="dataset", nargs="?", help="the same as --dataset")
+    of_method.add_argument("--n_clusters", help="number of clusters (default: the number of classes)")
+    add = output.add_argument
+    folder = f"results/{method.lower()}"
+    add("--save_dir", help=f"folder of the results (default: results; with the first form of dataset: {folder})")
+    resume = "go on with the run of the same settings in --save_dir that was cut off; what is not there begins anew"
+    add("--resume", action="store_true", help=resume)
+    add("--figures", action="store_true", help="draw the run at its end: figures/ and report.html, as figures.py does")
+    board = "log both phases and the embedding to tensorboard/, for `tensorboard --logdir`"
+    add("--tensorboard", action="store_true", help=board)
+    workers = "train on all GPUs of this machine, or on the hosts of TF_CONFIG (default: one device)"
+    training.add_argument("--strategy", choices=STRATEGIES, default="none", help=workers)
+    return parser
+
+
+def add_shared_options(parser):
+    """Adds what fills a RunConfig, in groups; returns the groups data, method, training and output."""
+    data, method, training, output = map(parser.add_argument_group, ("data", "method", "training", "output"))
+    add = data.add_argument
+    files = f"or a folder of images; or a file: {', '.join(ENDINGS)}; file.h5:/x names an array in it"
+    add("--dataset", help=f"{', '.join(DATASETS)}; {files} (default: mnist)")
+    column = "labels of a table: the column's name, or its number from 0, -1 for the last; of arrays: the array's name"
+    add("--label_column", help=column)
+    header = "whether the first line of a table names its columns (default: found out, or asked)"
+    add("--header", type=lambda text: {"yes": True, "no": False}.get(text, text), choices=(True, False), help=header)
+    add("--image_size", type=argument(check_size), help="HEIGHT or HEIGHTxWIDTH that images are brought to")
+    add("--color", action="store_true", help="read images in colour, not in grey")
+    add("--labels_from_folders", action="store_true", help="an image's label is the name of the subfolder it is in")
+    scale = f"how x is scaled: {', '.join(SCALES)}, or a number that it is multiplied by"
+    default = "as --ae_weights were trained, or the protocol's; of your own data auto, which says what it chose"
+    add("--scale", help=f"{scale} (default: {default})")
+    add = method.add_argument
+    add("--protocol", choices=list(PROTOCOLS), default="dec-keras", help="whose settings (default: %(default)s)")
+    add("--start", choices=STARTS, help="the centres' start: k-means or a Gaussian mixture (default: the protocol's)")
+    gamma = "weight of IDEC's clustering loss; DEC ignores it (default: %(default)s)"
+    add("--gamma", default=0.1, help=gamma)
+    add("--update_interval", help="batches between two refreshes of P; 0: one epoch (default: the protocol's)")
+    add("--tol", default=TOL, help="stop when a smaller share of the labels changes (default: %(default)s)")
+    add("--maxiter", default=MAXITER, help="most batches of clustering (default: %(default)s)")
+    add = training.add_argument
+    add("--ae_weights", help="a pretrained autoencoder, .h5 (default: pretrain one)")
+    add("--pretrain", dest="pretraining", choices=PRETRAINING, help="how to pretrain (default: the protocol's)")
+    add("--pretrain_epochs", help="epochs of pretraining (default: the protocol's)")
+    add("--batch_size", default=BATCH_SIZE, help="samples a batch, in both phases (default: %(default)s)")
+    seed = "of weights, batches and k-means: the same seed, the same result (default: %(default)s)"
+    add("--seed", default=0, help=seed)
+    return data, method, training, output
+
+
+def argument(check):
+    """`check` as an argparse type: its InputError becomes argparse's."""
+
+    def convert(text):
+        try:
+            return check(text)
+        except InputError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return convert
+
+
+def predict_parser(method):
+    parser = argparse.ArgumentParser(
+        prog=f"{method}.py predict",
+        description="Assign new data to the clusters of a saved model of DEC or IDEC; they are read and scaled as the "
+        "data that it was trained on.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--model", required=True, help="DEC_model_final.h5 or IDEC_model_final.h5")
+    add("--dataset", required=True, help=f"{', '.join(DATASETS)}; or a file or a folder of images, as for training")
+    add("--out", default="labels.csv", type=Path, help="where to (default: %(default)s)")
+    return parser

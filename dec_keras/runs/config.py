@@ -1,0 +1,189 @@
+"""The settings of a run as data: what the command lines, sweeps and estimators fill, and `--resume` compares."""
+
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+
+from dec_keras.data.reading import ALIASES, DATASETS, SCALES, Reading, check_scale
+from dec_keras.errors import InputError, check_number, check_share, check_whole
+from dec_keras.method.protocols import (
+    BATCH_SIZE,
+    LENGTHS,
+    MAX_SEED,
+    MAXITER,
+    PRETRAINING,
+    PROTOCOLS,
+    STARTS,
+    TOL,
+    Settings,
+    get_settings,
+    own_length,
+    resolve_lengths,
+)
+
+FROM_PROTOCOL = tuple(row.name for row in fields(Settings))
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What a run trains on and how. Values are checked and cast here, and nowhere else.
+
+    Attributes:
+        method: "DEC" or "IDEC".
+        dataset: name of a data set, or path of a file or of a folder of images.
+        reading: how a file is read.
+        protocol: whose settings, a name of `protocols.PROTOCOLS`.
+        n_clusters: at least 1; None: the number of classes.
+        batch_size, maxiter, tol, gamma, seed: as for `DEC.fit`, `IDEC.compile` and DEC. gamma is IDEC's alone.
+        ae_weights: path of a pretrained autoencoder, or None: pretrain one.
+        scale, init, pretraining, ...: as in `protocols.Settings`; None: the protocol's.
+
+    Raises:
+        InputError: if a value is out of range.
+    """
+
+    method: str = "DEC"
+    dataset: str = "mnist"
+    reading: Reading = field(default_factory=Reading)
+    protocol: str = "dec-keras"
+    n_clusters: int | None = None
+    batch_size: int = BATCH_SIZE
+    maxiter: int = MAXITER
+    tol: float = TOL
+    gamma: float = 0.1
+    seed: int = 0
+    ae_weights: str | None = None
+    source: str | None = None
+    dims: tuple | None = None
+    scale: object = None
+    init: str | dict | None = None
+    pretraining: str | None = None
+    pretrain_optimizer: dict | None = None
+    pretrain_schedule: str | None = None
+    pretrain_epochs: int | str | None = None
+    start: str | None = None
+    optimizer: dict | None = None
+    update_interval: int | str | None = None
+
+    def __post_init__(self):
+        checks = {
+            "n_clusters": lambda value: check_whole("n_clusters", value, at_least=1),
+            "batch_size": lambda value: check_whole("batch_size", value, at_least=1),
+            "maxiter": lambda value: check_whole("maxiter", value, at_least=1),
+            "tol": lambda value: check_share("tol", value),
+            "gamma": lambda value: check_number("gamma", value, at_least=0),
+            "seed": lambda value: check_whole("seed", value, at_least=0, at_most=MAX_SEED),
+            "pretrain_epochs": lambda value: _length("pretrain_epochs", value, at_least=1),
+            "update_interval": lambda value: _length("update_interval", value, at_least=0),
+            "scale": check_scale,
+        }
+        for name, check in checks.items():
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, check(getattr(self, name)))
+        for name, choices in {"protocol": PROTOCOLS, "pretraining": PRETRAINING, "start": STARTS}.items():
+            if getattr(self, name) is not None and getattr(self, name) not in choices:
+                raise InputError(f"{name} is {getattr(self, name)!r}: choose from {', '.join(choices)}.")
+
+    @property
+    def dataset_name(self):
+        """The data set's name where it has several; a path as it is."""
+        return ALIASES.get(self.dataset, self.dataset)
+
+    @property
+    def is_user_data(self):
+        return self.dataset_name not in DATASETS
+
+    def with_protocol(self):
+        """The config in which the protocol's settings stand where None stood."""
+        row = get_settings(self.dataset_name, self.protocol, self.method)
+        if self.pretraining not in (None, row.pretraining):
+            row = replace(row, pretraining=self.pretraining, pretrain_epochs=own_length(self.pretraining))
+        missing = {name: getattr(row, name) for name in FROM_PROTOCOL if getattr(self, name) is None}
+        return replace(self, **missing)
+
+    @property
+    def pretrain_method(self):
+        """Name of DEC's method that pretrains."""
+        return "pretrain_layerwise" if self.pretraining == "layerwise" else "pretrain"
+
+    def pretrain_arguments(self):
+        """Arguments of `pretrain_method`; layer by layer the optimizer is the paper's."""
+        arguments = {"epochs": self.pretrain_epochs, "batch_size": self.batch_size}
+        if self.pretraining == "layerwise":
+            return arguments
+        return arguments | {"optimizer": self.pretrain_optimizer, "schedule": self.pretrain_schedule}
+
+    def compile_arguments(self):
+        return {"gamma": self.gamma} if self.method == "IDEC" else {}
+
+    def fit_arguments(self):
+        names = ("maxiter", "batch_size", "tol", "update_interval", "start")
+        return {name: getattr(self, name) for name in names}
+
+    def resolved(self, n):
+        """The config with nothing left open: the protocol's settings, and lengths as numbers, for n samples."""
+        return resolve_lengths(self.with_protocol(), n, self.batch_size)
+
+    def as_json(self):
+        """A dict of JSON's types, numbers as numbers, for run.json."""
+        values = asdict(self) | {"dataset": self.dataset_name, "dims": list(self.dims)}
+        values["ae_weights"] = None if self.ae_weights is None else str(self.ae_weights)
+        values["reading"] = {name: value for name, value in values["reading"].items() if value not in (None, False)}
+        if self.method == "DEC":
+            del values["gamma"]
+        return values
+
+
+def _length(name, value, at_least):
+    """A number of epochs or batches, or one of the words for lengths that follow from the data."""
+    return value if value in LENGTHS else check_whole(name, value, at_least=at_least)
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What a run does beside training: none of it changes a number.
+
+    Attributes:
+        save_dir: Path of the results' folder.
+        resume: whether to go on with the same run in `save_dir`, if one was cut off there.
+        figures, tensorboard: whether to draw the run, and to log it for TensorBoard.
+        strategy: "none", "mirrored" or "multiworker", a tf.distribute strategy.
+        command: the command line, for run.json.
+    """
+
+    save_dir: Path = Path("results")
+    resume: bool = False
+    figures: bool = False
+    tensorboard: bool = False
+    strategy: str = "none"
+    command: str = ""
+
+
+START_NAMES = {"kmeans": "k-means", "gmm": "GMM"}
+
+
+def describe(settings):
+    """{name: value} of a run's settings for people to read, from what `RunConfig.as_json` gives, or run.json has."""
+    pretraining = f"{settings['pretraining']}, {settings['pretrain_epochs']} epochs"
+    if settings["pretraining"] == "end-to-end":
+        pretraining += f", {settings['pretrain_optimizer']}, learning rate {settings['pretrain_schedule']}"
+    rows = {
+        "method": settings["method"],
+        "data set": settings["dataset"],
+        "protocol": f"{settings['protocol']} ({settings['source']})",
+        "network": "-".join(map(str, settings["dims"])),
+        "clusters": settings["n_clusters"],
+        "scale of x": describe_scale(settings["scale"]),
+        "initializer": settings["init"],
+        "pretraining": f"none, {settings['ae_weights']}" if settings["ae_weights"] else pretraining,
+        "start": START_NAMES[settings["start"]],
+        "optimizer": settings["optimizer"],
+        "batch size": settings["batch_size"],
+        "update interval": f"{settings['update_interval']} batches" if settings["update_interval"] else "one epoch",
+        "stop": f"after {settings['maxiter']} batches, or when fewer than {settings['tol']:.2%} of the labels change",
+        "seed": settings["seed"],
+    }
+    return rows | ({"gamma": settings["gamma"]} if "gamma" in settings else {})
+
+
+def describe_scale(scale):
+    return f"{scale}, {SCALES[scale]}" if scale in SCALES else f"x {scale:g}"

@@ -1,0 +1,113 @@
+"""`run.json`: what a run was made with, enough to make it again or to see why another differs, and what came out."""
+
+import json
+import os
+import platform
+import subprocess
+from datetime import datetime
+
+import joblib
+import keras
+import numpy
+import sklearn
+import tensorflow
+
+from dec_keras import CHECKOUT, __version__, metrics
+from dec_keras.errors import InputError
+from dec_keras.files.atomic import write_text
+from dec_keras.files.run_folder import PHASES
+from dec_keras.files.untrusted import read_json
+from dec_keras.training.checkpoint import as_json
+
+PACKAGES = {"tensorflow": tensorflow, "keras": keras, "numpy": numpy, "scikit-learn": sklearn}
+THREADS = (
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+    "OMP_NUM_THREADS",
+)  # one core each where they are not set
+
+
+def versions():
+    """{name: version} of Python and of the packages that results depend on."""
+    return {"python": platform.python_version()} | {name: package.__version__ for name, package in PACKAGES.items()}
+
+
+def environment():
+    """This project's version and commit, the packages' versions, threads and machine: a dict of what JSON holds."""
+    threads = {"cores": joblib.cpu_count()} | {name: os.environ[name] for name in THREADS if name in os.environ}
+    return {
+        "version": __version__,
+        "versions": versions(),
+        "threads": threads,
+        "machine": platform.platform(),
+        "git_commit": git_commit(),
+    }
+
+
+def git_commit():
+    """The commit of this code, with `-dirty` behind it if it was changed; None where git does not know it."""
+    if CHECKOUT is None:
+        return None
+    command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--match="]
+    try:
+        done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None
+
+
+class Record:
+    """`run.json`: what a run was made with, and, once it came to its end, what came out.
+
+    Attributes:
+        is_finished: whether a run that is to be resumed is at its end.
+
+    Raises:
+        InputError: if a run is to be resumed that had other settings or data.
+    """
+
+    def __init__(self, folder, settings, x, options):
+        self.path = folder.record
+        data = {"samples": x.shape[0], "features": x.shape[1], "checksum_of_scaled_x": f"{x.checksum:08x}"}
+        self.values = as_json({"command": options.command, "settings": settings, "data": data, **environment()})
+        earlier = self._earlier() if options.resume else {}
+        if not earlier:  # what an older run that was cut off has left
+            for phase in PHASES:  # by name: a file of the user's may end alike
+                folder.checkpoint(phase).unlink(missing_ok=True)
+        self.is_finished = "finished" in earlier
+        if not self.is_finished:
+            self._write(started=earlier.get("started", _now()))
+
+    def _earlier(self):
+        """What is there of the run that is to be resumed; {} if nothing is."""
+        if not self.path.is_file():
+            return {}
+        earlier = read_json(self.path)
+        try:
+            had, has = (dict(values["settings"], **values["data"]) for values in (earlier, self.values))
+        except (LookupError, TypeError) as error:
+            raise InputError(f"{self.path} is damaged ({error}): begin anew, without --resume.") from error
+        if "tol" not in had:
+            raise InputError(
+                f"{self.path} is of an earlier version, which rounded its settings: begin anew, without --resume."
+            )
+        if differ := [f"{name} {had.get(name)} (now {has[name]})" for name in has if had.get(name) != has[name]]:
+            raise InputError(
+                f"The run in {self.path.parent} had {', '.join(differ)}: give the same, or leave --resume out."
+            )
+        return earlier
+
+    def finish(self, dec, y):
+        result = dec.result
+        scores = {} if y is None else {"scores": metrics.scores(y, result.labels)}
+        seconds = {"pretraining": dec.pretrain_seconds, "clustering": result.seconds}
+        how = {"batches": result.n_iter, "stop_reason": result.stop_reason}
+        self._write(finished=_now(), **how, seconds=seconds, **scores)
+
+    def _write(self, **more):
+        self.values |= more
+        write_text(self.path, json.dumps(self.values, indent=1) + "\n")
+
+
+def _now():
+    return datetime.now().astimezone().isoformat(timespec="seconds")

@@ -1,0 +1,234 @@
+"""One run: load, scale, pretrain, cluster, score, save, and report."""
+
+import math
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from dec_keras import metrics
+from dec_keras.data import reading
+from dec_keras.data.datasets import load
+from dec_keras.data.samples import Samples
+from dec_keras.data.scaling import Scaler, fit, from_attributes
+from dec_keras.errors import InputError
+from dec_keras.files.atomic import atomic_write
+from dec_keras.files.models import load_weights, read_attributes
+from dec_keras.files.run_folder import lock_folder, run_folder
+from dec_keras.plots import tensorboard
+from dec_keras.runs.config import START_NAMES, describe
+from dec_keras.runs.predict import write_labels
+from dec_keras.runs.record import Record
+from dec_keras.training.pipeline import predictions
+
+STRATEGIES = {
+    "none": tf.distribute.get_strategy,
+    "mirrored": tf.distribute.MirroredStrategy,
+    "multiworker": tf.distribute.MultiWorkerMirroredStrategy,
+}
+
+
+@dataclass
+class Data:
+    """What a run trains on.
+
+    Attributes:
+        x: scaled Samples.
+        y: labels of shape `(n,)`, or None.
+        scaler: the Scaler of x.
+        about: `reading.About` x.
+    """
+
+    x: Samples
+    y: np.ndarray | None
+    scaler: Scaler
+    about: reading.About
+
+
+def run(method, config, options):
+    """Runs a method from the data to the files; returns it, trained.
+
+    With several hosts each does it all but for the training steps, which they share; the first saves to `save_dir`,
+    host i to its folder `worker<i>`.
+
+    Args:
+        method: the class DEC or IDEC.
+        config: RunConfig.
+        options: RunOptions.
+
+    Raises:
+        InputError: if the data, the weights or a setting do not fit.
+        FloatingPointError: if the training diverges.
+    """
+    if options.tensorboard:
+        tensorboard.check_installed()
+    strategy = STRATEGIES[options.strategy]()
+    host = strategy.cluster_resolver.task_id if options.strategy == "multiworker" else 0
+    with strategy.scope():
+        config, data = prepare(config)
+        dec = build(method, config, data)
+        folder = run_folder(options.save_dir / f"worker{host}" if host else options.save_dir)
+        with lock_folder(folder.path):
+            record = Record(folder, config.as_json() | {"dims": dec.dims}, data.x, options)
+            print_settings(record.values["settings"], folder)
+            if record.is_finished:
+                print(f"The run in {folder.path} came to its end; without --resume it begins anew.")
+                dec.load_weights(folder.model(dec.name))
+            else:
+                if not config.ae_weights:
+                    pretrain = getattr(dec, config.pretrain_method)
+                    pretrain(data.x, data.y, **config.pretrain_arguments(), **output(folder, "pretraining", options))
+                start_error = reconstruction_error(dec, data.x)
+                with finished_if_done(dec):
+                    dec.fit(data.x, data.y, **config.fit_arguments(), **output(folder, dec.name, options))
+                save_assignments(dec, data, folder, options)
+                report(dec, config, data.y, folder, (start_error, reconstruction_error(dec, data.x)))
+                record.finish(dec, data.y)
+            if options.figures:
+                from dec_keras.runs.saved_run import draw, load_run, shown  # takes a while
+
+                draw(load_run(folder.model(dec.name), data.x, data.y, **shown(data.about)))
+    return dec
+
+
+def prepare(config):
+    """The RunConfig with all settings in force, and the Data.
+
+    Raises:
+        InputError: if the data or the weights' scale do not fit the settings.
+    """
+    asked, config = config.scale, config.with_protocol()
+    scale = config.scale if config.ae_weights is None else _scale_of_weights(config.ae_weights, asked, config.scale)
+    x, y, about = load(config.dataset, config.reading)
+    n_clusters = number_of_clusters(config.n_clusters, x, y)
+    scaler = fit(x, scale, about)
+    config = replace(config.resolved(len(x)), n_clusters=n_clusters, scale=scaler.name)
+    return config, Data(scaler.transform(x), y, scaler, about)
+
+
+def _scale_of_weights(path, asked, of_protocol):
+    """The scale that the weights were trained with; else the one asked for, or the protocol\'s."""
+    scaler = from_attributes(read_attributes(path), path)
+    if scaler is None:
+        if asked is None:
+            print(
+                f"Warning: {path} does not say what its x was scaled by; taking the protocol's scale. If it was "
+                "another, the clusters are wrong: say it with --scale (5.1 for MNIST weights trained on pixels / 50)."
+            )
+        return of_protocol
+    if asked is not None and not scaler.is_asked(asked):
+        raise InputError(f"{path} was trained with --scale {_shown(scaler.name)}: leave --scale {_shown(asked)} out.")
+    return scaler
+
+
+def _shown(scale):
+    return scale if isinstance(scale, str) else f"{scale:g}"
+
+
+def number_of_clusters(asked, x, y):
+    if asked is None and y is None:
+        raise InputError("The data have no labels to count classes by: say how many clusters with --n_clusters.")
+    if asked == 1:
+        raise InputError("n_clusters is 1: it must be a whole number of at least 2.")
+    n_clusters = asked or len(np.unique(y))
+    if n_clusters < 2:
+        raise InputError("All samples have the same label: say how many clusters with --n_clusters.")
+    if n_clusters > len(x):
+        raise InputError(f"{n_clusters} clusters of {len(x)} samples: there cannot be more clusters than samples.")
+    return n_clusters
+
+
+def build(method, config, data):
+    """Seeds everything, and builds `method` with the weights of ae_weights, or new ones."""
+    keras.utils.set_random_seed(config.seed)
+    if tf.config.list_physical_devices("GPU"):  # CPU kernels give the same bits every time as they are
+        tf.config.experimental.enable_op_determinism()
+    dec = method([data.x.shape[1], *config.dims], config.n_clusters, init=config.init, seed=config.seed)
+    dec.attributes = {"dataset": config.dataset_name, "protocol": config.protocol} | data.scaler.attributes()
+    if config.is_user_data:
+        dec.attributes |= reading.attributes(data.about.reading)
+    if config.ae_weights:
+        load_weights(dec.autoencoder, config.ae_weights)
+    dec.compile(config.optimizer, **config.compile_arguments())
+    return dec
+
+
+@contextmanager
+def finished_if_done(dec):
+    """A Ctrl-C that came in the last interval does not end the run: what is left to do takes seconds."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if dec.result is None:
+            raise
+
+
+def output(folder, phase, options):
+    """The arguments of a phase that say where its files go."""
+    callbacks = [tensorboard.log(folder.tensorboard(phase), keep=options.resume)] if options.tensorboard else []
+    return {"save_dir": folder.path, "resume": options.resume, "callbacks": callbacks}
+
+
+def save_assignments(dec, data, folder, options):
+    """Saves which sample is in which cluster, the codes and the centres; for TensorBoard too."""
+    q, codes, names = dec.result.q, dec.result.codes, data.about.names
+    write_labels(folder.labels, q, names)
+    for path, array in ((folder.embedding, codes), (folder.centers, dec.centers)):
+        with atomic_write(path) as temporary:
+            np.save(temporary, array)
+    if options.tensorboard:
+        columns = {"sample": range(len(q)) if names is None else names, "cluster": dec.result.labels, "label": data.y}
+        tensorboard.write_embedding(folder.tensorboard(dec.name), codes, **columns)
+
+
+def reconstruction_error(dec, x):
+    """Mean squared error of the autoencoder, whose encoder the clustering phase trains too."""
+    errors = (np.square(y - rows).sum(dtype=np.float64) for rows, y in predictions(dec.autoencoder, x))
+    return float(sum(errors) / math.prod(x.shape))
+
+
+def print_settings(settings, folder):
+    print("Settings")
+    for name, value in (describe(settings) | {"results": folder.path}).items():
+        print(f"  {name:<16} {value}", flush=True)
+
+
+def report(dec, config, y, folder, errors):
+    """Scores, times and reconstruction errors of the start and the end, cluster sizes, warnings, and the files."""
+    result = dec.result
+    print(f"\n{'':<14}{'ACC':>8}{'NMI':>8}{'ARI':>8}{'time':>10}{'reconstruction MSE':>21}")
+    rows = zip(
+        (f"AE + {START_NAMES[config.start]}", dec.name),
+        (result.start_labels, result.labels),
+        (dec.pretrain_seconds or 0.0, result.seconds),
+        errors,
+        strict=True,
+    )
+    for name, labels, time_taken, error in rows:
+        values = ["-"] * 3 if y is None else [f"{value:.4f}" for value in metrics.scores(y, labels).values()]
+        print(f"{name:<14}" + "".join(f"{value:>8}" for value in values) + f"{time_taken:8.1f} s{error:21.6f}")
+    why = (
+        f"fewer than {config.tol:.2%} of the labels changed" if result.stop_reason == "tol" else "--maxiter was reached"
+    )
+    print(f"Batches trained: {result.n_iter}. Stopped since {why}.")
+    changed = int(np.sum(result.labels != result.start_labels))
+    print(f"{changed} of {len(result.labels)} samples changed their cluster since the start.")
+    report_sizes(np.bincount(result.labels, minlength=dec.n_clusters))
+    files = [folder.model(dec.name), folder.log(dec.name), folder.labels, folder.embedding, folder.centers]
+    files += [] if config.ae_weights else [folder.ae_weights, folder.pretrain_log]
+    print(f"Saved to {folder.path}: {', '.join(file.name for file in files)}")
+
+
+def report_sizes(sizes):
+    print("Cluster sizes:", " ".join(map(str, sizes)))
+    if (empty := np.flatnonzero(sizes == 0)).size:
+        numbers = f"number{'s'[: empty.size > 1]} {reading.listed(empty)}"
+        print(f"Warning: {empty.size} of {len(sizes)} clusters are empty, {numbers}; fewer may fit the data better.")
+    if sizes.max() > min(0.9, max(0.5, 2 / len(sizes))) * sizes.sum():
+        share = 100 * sizes.max() // sizes.sum()
+        print(
+            f"Warning: one cluster holds {share}% of the samples; a longer pretraining, another seed or data scaled "
+            "to about [0, 1] may help."
+        )

@@ -1,0 +1,180 @@
+"""The tables and files that are made of a `results.csv` alone."""
+
+import numpy as np
+
+from dec_keras.errors import InputError
+from dec_keras.files.atomic import atomic_write, write_csv, write_text
+from dec_keras.files.untrusted import read_json, read_log
+from dec_keras.sweeps.figures import iterations_figure, scores_figure
+from dec_keras.sweeps.results import METHODS, SCORES, VERSIONS, by_trial, read_rows, row_order
+
+
+def write_report(folder):
+    """Makes `README.md`, the figures and DEC-keras' `results_dec-keras.csv` of `folder/results.csv`.
+
+    Raises:
+        InputError: if there are no results.
+    """
+    rows = read_rows(folder / "results.csv")
+    if not rows:
+        raise InputError(f"{folder} has no results.csv with results: run the sweep first.")
+    write_seeds_csv(folder, rows)
+    drawn = [
+        ("scores.png", "Every trial is a point, the bar their mean.", scores_figure(rows, METHODS)),
+        ("iterations.png", "Scores over the clustering phase, a line for each trial.", iterations_figure(folder, rows)),
+    ]
+    drawn = [part for part in drawn if part[-1] is not None]
+    for name, _, figure in drawn:
+        with atomic_write(folder / name) as temporary:
+            figure.savefig(temporary, dpi=110)
+    sections = [
+        f"# {folder.name}",
+        f"{commands(folder, rows)} made [results.csv](results.csv); `--report-only` made this of it.",
+        tables(folder / "results.csv"),
+        *(f"![{text}]({name})\n\n{text}" for name, text, _ in drawn),
+        "`results_dec-keras.csv` has DEC's start and end in the layout of DEC-keras' `results.csv`.",
+    ]
+    write_text(folder / "README.md", "\n\n".join(sections) + "\n")
+
+
+def commands(folder, rows):
+    """The command lines that give these rows: one for the data sets that have as many trials."""
+    path = folder / "settings.json"
+    settings = read_json(path) if path.exists() else {"protocol": rows[0]["protocol"]}
+    files = settings.pop("files", {})
+    options = [f"--{name} {value}" for name, value in settings.items() if value is not None]
+    methods = [method for method in METHODS if method in {row["method"] for row in rows}]
+    options += [] if len(methods) == len(METHODS) else ["--methods", *methods]
+    by_trials = {}
+    for dataset in dict.fromkeys(row["dataset"] for row in sorted(rows, key=row_order)):
+        trials = max(row["trial"] for row in rows if row["dataset"] == dataset)
+        by_trials.setdefault(trials, []).append(files.get(dataset, dataset))
+    return " and ".join(
+        " ".join([f"`python run_exp.py --name {folder.name} --datasets", *names, f"--trials {trials}", *options]) + "`"
+        for trials, names in by_trials.items()
+    )
+
+
+# What was published, (ACC, NMI) in %: DEC-keras' README (k-means) and its results.csv (AE+k-means and DEC, means of 10
+# trials), and the IDEC paper; the DEC paper's ACC as DEC-keras' README has it. pendigits: IDEC-toy's README.
+PUBLISHED = {
+    "mnist": {"k-means": (53, 50), "AE+k-means": (87.9, 80.7), "DEC": (91.2, 86.9), "IDEC": (88.1, None)},
+    "fmnist": {"k-means": (47, 51), "AE+k-means": (60.6, 63.7), "DEC": (61.8, 65.1)},
+    "usps": {"k-means": (67, 63), "AE+k-means": (70.9, 68.4), "DEC": (76.4, 78.7), "IDEC": (76.1, 78.5)},
+    "pendigits": {"AE+k-means": (68.6, None), "DEC": (68.8, None), "IDEC": (69.8, None)},
+    "reuters10k": {"k-means": (52, 31), "AE+k-means": (76.3, 51.9), "DEC": (77.8, 57.1), "IDEC": (75.6, None)},
+    "stl": {"k-means": (70, 71), "AE+k-means": (78.6, 72.5), "DEC": (85.9, 82.0)},
+}
+PAPER = {"mnist": 84, "reuters10k": 72}
+
+
+def tables(results_csv):
+    """Two Markdown tables of a results.csv: means beside the published ones, in the form of DEC-keras' Table 1; and
+    each method's mean, standard deviation, range and seeds.
+
+    Args:
+        results_csv: Path of a results.csv.
+
+    Returns:
+        str without a line end at its end; the same file gives the same text.
+    """
+    groups = {}
+    for row in sorted(read_rows(results_csv), key=row_order):
+        groups.setdefault(row["dataset"], {}).setdefault(row["method"], []).append(row)
+    rows = [row for methods in groups.values() for rows in methods.values() for row in rows]
+    protocols = ", ".join(f"`{name}`" for name in dict.fromkeys(row["protocol"] for row in rows))
+    return "\n\n".join(
+        [
+            f"Mean ACC and NMI in %, protocol {protocols}; below ours what was published: DEC-keras', for IDEC the "
+            "IDEC paper's, and for pendigits IDEC-toy's.",
+            table_1(groups),
+            "Mean ± standard deviation (lowest..highest) in % of n trials, and their mean times. Methods other than "
+            "k-means share a trial's pretraining.",
+            table_2(groups),
+            f"Versions: {versions(rows)}.",
+        ]
+    )
+
+
+def table_1(groups):
+    lines = [["data set", "", *METHODS, "DEC paper"]]
+    for dataset, methods in groups.items():
+        published = PUBLISHED.get(dataset, {})
+        for i, score in enumerate(("acc", "nmi")):
+            means = {name: 100 * np.mean([row[score] for row in rows]) for name, rows in methods.items()}
+            lines.append(["" if i else dataset, score, *(_cell(means.get(name), ".1f") for name in METHODS), ""])
+            theirs = [published.get(name, (None, None))[i] for name in METHODS] + [None if i else PAPER.get(dataset)]
+            if any(theirs):
+                lines.append(["", f"{score}, published", *map(_cell, theirs)])
+    return markdown(lines)
+
+
+def _cell(number, form=""):
+    return "" if number is None else format(number, form)
+
+
+def table_2(groups):
+    lines = [["data set", "method", "n", "seeds", "ACC", "NMI", "ARI", "pretraining", "clustering"]]
+    for dataset, methods in groups.items():
+        for method in sorted(methods, key=METHODS.index):
+            rows = methods[method]
+            scores = [spread([row[score] for row in rows]) for score in SCORES]
+            times = [mean_time([row[column] for row in rows]) for column in ("pretrain_seconds", "cluster_seconds")]
+            lines.append([dataset, method, str(len(rows)), ranges(row["seed"] for row in rows), *scores, *times])
+    return markdown(lines)
+
+
+def spread(values):
+    """Mean ± sample standard deviation (lowest..highest) in %; one value stands alone."""
+    percent = 100 * np.array(values)
+    if len(percent) == 1:
+        return f"{percent[0]:.1f}"
+    return f"{percent.mean():.1f} ± {percent.std(ddof=1):.1f} ({percent.min():.1f}..{percent.max():.1f})"
+
+
+def mean_time(seconds):
+    return "" if None in seconds else f"{np.mean(seconds):.0f} s"
+
+
+def ranges(numbers):
+    """0, 1, 2, 5 -> "0-2, 5"."""
+    runs = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
+
+
+def versions(rows):
+    return ", ".join(f"{name} {' and '.join(sorted({row[name] for row in rows}))}" for name in VERSIONS)
+
+
+def markdown(lines):
+    head, *body = ("| " + " | ".join(cells) + " |" for cells in lines)
+    return "\n".join([head, "|" + "---|" * len(lines[0]), *body])
+
+
+def write_seeds_csv(folder, rows):
+    """DEC-keras' layout: of each data set its name, then the scores that DEC starts from and their mean, then DEC's."""
+    lines = []
+    for dataset in dict.fromkeys(row["dataset"] for row in sorted(rows, key=row_order)):
+        lines.append({"trials": dataset})
+        for trials in (starts(folder, rows, dataset), by_trial(rows, dataset, "DEC")):
+            for trial in sorted(trials):
+                lines.append({"trials": trial - 1, **{name: trials[trial][name] for name in SCORES}})
+            if trials:
+                means = {name: round(float(np.mean([row[name] for row in trials.values()])), 6) for name in SCORES}
+                lines.append({"trials": " ", **means})
+    write_csv(folder / "results_dec-keras.csv", ["trials", *SCORES], lines)
+
+
+def starts(folder, rows, dataset):
+    """{trial: scores before DEC's clustering phase}: its log's first row, or AE+k-means' where there is no log."""
+    found = by_trial(rows, dataset, "AE+k-means")
+    for trial in by_trial(rows, dataset, "DEC"):
+        log = read_log(folder / dataset / f"trial{trial}" / "dec_log.csv")
+        if log.keys() >= {*SCORES}:
+            found[trial] = {name: float(log[name][0]) for name in SCORES}
+    return found

@@ -1,0 +1,142 @@
+"""One trial of a sweep, in a process of its own, which `run_exp.py` starts: every method on one data set with one seed.
+
+Each method's row is kept in `<method>.json` in the trial's folder as soon as it is there, so a trial that was cut off
+goes on behind it.
+"""
+
+import json
+import os
+import re
+import resource
+import sys
+import threading
+import traceback
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from time import time
+
+from dec_keras import metrics
+from dec_keras.files.atomic import write_text
+from dec_keras.files.run_folder import lock_folder, run_folder
+from dec_keras.method.initial_centers import gmm_start, kmeans_start
+from dec_keras.runs.config import RunConfig
+from dec_keras.runs.record import versions
+from dec_keras.runs.run import build, prepare
+
+STARTS = {"AE+k-means": kmeans_start, "AE+GMM": gmm_start}
+
+
+def main(task, methods):
+    """Runs a trial. The process ends when its stdin does, that is with the sweep or the worker that started it.
+
+    Args:
+        task: as JSON, see `sweep.tasks`.
+        methods: {"DEC": the class DEC, "IDEC": the class IDEC}.
+    """
+    threading.Thread(target=_end_with_stdin, daemon=True).start()
+    trial = Trial(json.loads(task), methods)
+    with lock_folder(trial.folder.path, wait=True):  # the process of a worker that was thought dead may still be ending
+        trial.run()
+
+
+class Trial:
+    """What the methods of one trial share: the data, and the pretrained autoencoder in `ae_weights.h5`."""
+
+    def __init__(self, task, methods):
+        self.task, self.methods, self.folder = task, methods, run_folder(task["folder"])
+        names = ("dataset", "protocol", "seed", "maxiter", "pretrain_epochs")
+        self.config, self.data = RunConfig("DEC", **{name: task[name] for name in names}), None
+        self.pretraining_error = None
+
+    def run(self):
+        for method in self.task["methods"]:
+            path = self.folder.path / f"{method}.json"
+            if path.exists():
+                continue
+            try:
+                outcome = {"row": self.row(method)}
+            except Exception:
+                outcome = {"error": traceback.format_exc()}
+                print(outcome["error"], flush=True)
+            write_text(path, json.dumps(outcome))
+
+    def row(self, method):
+        """A row of results.csv."""
+        print(f"\n{self.task['label']}, trial {self.task['trial']}: {method}", flush=True)
+        if self.data is None:
+            self.config, self.data = prepare(self.config)
+        pretrain_seconds = None if method == "k-means" else self.pretrain_seconds
+        start = time()
+        labels, clustering = self.cluster(method)
+        return {
+            "dataset": self.task["label"],
+            "method": method,
+            "trial": self.task["trial"],
+            "protocol": self.task["protocol"],
+            "seed": self.task["seed"],
+            **{name: round(value, 5) for name, value in metrics.scores(self.data.y, labels).items()},
+            "pretrain_seconds": pretrain_seconds,
+            "cluster_seconds": round(time() - start, 1),
+            **clustering,
+            "peak_memory_mb": peak_memory(),
+            **versions(),
+        }
+
+    def cluster(self, method):
+        """Labels, and what else a row says of the clustering."""
+        x, n_clusters, seed = self.data.x, self.config.n_clusters, self.task["seed"]
+        if method == "k-means":
+            return kmeans_start(x.matrix(), n_clusters, seed)[1], {}
+        if method in STARTS:
+            codes = self.pretrained("DEC")[0].extract_features(x)
+            return STARTS[method](codes, n_clusters, seed)[1], {}
+        dec, config = self.pretrained(method)
+        dec.fit(x, self.data.y, **config.fit_arguments(), save_dir=self.folder.path, resume=True)
+        for path in self.folder.path.glob(f"{method}_model_[0-9]*.h5"):  # hundreds of MB in long runs
+            path.unlink()
+        result = dec.result
+        more = {"iterations": result.n_iter, "stop_reason": result.stop_reason}
+        return result.labels, more | {"cluster_seconds": round(result.seconds, 1)}
+
+    def pretrained(self, method):
+        """DEC or IDEC with the trial's autoencoder, and its RunConfig."""
+        own = RunConfig(method, self.task["dataset"], protocol=self.task["protocol"]).resolved(len(self.data.x))
+        config = replace(
+            self.config,
+            method=method,
+            optimizer=own.optimizer,
+            update_interval=own.update_interval,
+            ae_weights=self.folder.ae_weights,
+        )
+        return build(self.methods[method], config, self.data), config
+
+    @cached_property
+    def pretrain_seconds(self):
+        """Pretrains the autoencoder unless that was done; how long it took."""
+        if self.pretraining_error is not None:
+            raise self.pretraining_error
+        try:
+            dec = build(self.methods["DEC"], self.config, self.data)
+            pretrain = getattr(dec, self.config.pretrain_method)
+            pretrain(
+                self.data.x, self.data.y, **self.config.pretrain_arguments(), save_dir=self.folder.path, resume=True
+            )
+        except Exception as error:
+            self.pretraining_error = error  # not to be tried again for each method
+            raise
+        return round(dec.pretrain_seconds, 1)
+
+
+def peak_memory():
+    """Of this process until now, in MB."""
+    if sys.platform == "darwin":
+        return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+    # Linux's ru_maxrss begins with the peak of the process that started this one.
+    return round(int(re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())[1]) / 2**10)
+
+
+def _end_with_stdin():
+    while os.read(0, 1):
+        pass
+    os._exit(1)

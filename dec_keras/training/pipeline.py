@@ -1,0 +1,64 @@
+"""How both phases read x: batches of rows with their indices, read ahead of the training step.
+
+NumPy or SciPy take a batch's rows out of x; for an array that costs as much as TensorFlow's own gather, which would
+need a second copy of x.
+"""
+
+from functools import partial
+
+import numpy as np
+import tensorflow as tf
+
+
+def batches_per_epoch(x, batch_size):
+    """Batches that hold every row of x once, the last one partial where batch_size does not divide them."""
+    return -(-x.shape[0] // batch_size)
+
+
+def endless_batches(x, batch_size, shuffle=None, start=0):
+    """An endless tf.data.Dataset of (indices, rows): int64 of shape `(m,)` and float32 of shape `(m, d)`.
+
+    Args:
+        x: Samples of shape `(n, d)`.
+        batch_size: samples a batch; the last of an epoch is smaller where batch_size does not divide them.
+        shuffle: a seed, 0 to 2^31 - 1, or None for x's own order. Every epoch has a new order, which depends on the
+            seed and the epoch alone. Keras 3's own shuffling of arrays repeats one order in every epoch once a seed is
+            set, and tf.data's gives another one under a tf.distribute strategy.
+        start: number of the first batch, from 0; those before it are left out.
+    """
+    passed, first = divmod(start, batches_per_epoch(x, batch_size))
+
+    def epoch(number):
+        order = tf.range(x.shape[0], dtype=tf.int64)
+        if shuffle is not None:
+            order = tf.random.experimental.stateless_shuffle(order, seed=(shuffle, number))
+        return tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
+
+    def read(indices):
+        batch = tf.numpy_function(x.rows, [indices], tf.float32)
+        batch.set_shape((None, x.shape[1]))
+        return indices, batch
+
+    batches = tf.data.Dataset.counter(start=passed).flat_map(epoch).skip(first).map(read).prefetch(4)
+    options = tf.data.Options()
+    # A strategy's workers each take their share of every batch.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    # There is nothing to tune, and the end of a training would often wait for the tuner, which sleeps up to a minute.
+    options.autotune.enabled = False
+    return batches.with_options(options)
+
+
+def predictions(model, x):
+    """Yields (rows, the model's output) for all of x, in a graph, which fuses bias and ReLU with the products."""
+    if not hasattr(model, "in_graph"):
+        model.in_graph = tf.function(partial(model, training=False), reduce_retracing=True)
+    for rows in x.batches():
+        yield rows, model.in_graph(rows)
+
+
+def predict(model, x):
+    """`model.predict(x)` of Samples, for a model with one output, without Keras' copy of x.
+
+    Where a tf.distribute strategy is at work, every replica predicts all: Keras' predict would give each row twice.
+    """
+    return np.concatenate([outputs.numpy() for _, outputs in predictions(model, x)])
