@@ -591,8 +591,8 @@ def test_damaged_results_are_told(tmp_path):
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is no clone: git does not say which results are tracked")
-def test_readme_has_the_tables_of_the_committed_results():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_results_page_has_the_tables_of_the_committed_results():
+    text = (ROOT / readme_tables.PAGE).read_text(encoding="utf-8")
     assert readme_tables.with_tables(text, readme_tables.tracked_results()) == text
 
 
@@ -603,7 +603,7 @@ def test_tables_are_put_between_the_markers(tmp_path, monkeypatch):
     write_rows(path, made_up())
     text = "before\n\n<!-- results -->\nold\n<!-- /results -->\n\nafter\n"
     new = readme_tables.with_tables(text, [path])
-    assert new.startswith("before\n\n<!-- results -->\n### [exp1](results/exp1)\n\n")
+    assert new.startswith("before\n\n<!-- results -->\n## [exp1](../results/exp1)\n\n")
     assert report.tables(path) in new
     assert new.endswith("\n<!-- /results -->\n\nafter\n")
     assert "old" not in new

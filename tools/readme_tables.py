@@ -13,16 +13,18 @@ from dec_keras.files.atomic import write_text
 from dec_keras.sweeps.report import tables
 
 ROOT = Path(__file__).resolve().parent.parent
+PAGE = "docs/results.md"
 MARKERS = ("<!-- results -->", "<!-- /results -->")
 
 
 def with_tables(text, results):
-    """`text` with the tables of results.csv files between the markers; README.md's test compares the two."""
-    parts = [f"### [{path.parent.name}]({path.parent.relative_to(ROOT)})\n\n{tables(path)}\n" for path in results]
+    """`text` of the page, with the tables of results.csv files between the markers."""
+    names = [path.parent.name for path in results]
+    parts = [f"## [{name}](../results/{name})\n\n{tables(path)}\n" for name, path in zip(names, results, strict=True)]
     between = "\n".join(["", *parts]) if parts else "\n"
     pattern = "(" + ").*?(".join(map(re.escape, MARKERS)) + ")"
     if not re.search(pattern, text, re.S):
-        raise InputError(f"README.md lacks the lines {' and '.join(MARKERS)}: put them where the tables belong.")
+        raise InputError(f"{PAGE} lacks the lines {' and '.join(MARKERS)}: put them where the tables belong.")
     return re.sub(pattern, lambda match: f"{match[1]}\n{between.lstrip()}{match[2]}", text, flags=re.S)
 
 
@@ -36,11 +38,11 @@ def tracked_results():
     try:
         files = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        raise InputError("README's tables are made of the results that git tracks: run this in a clone.") from error
+        raise InputError("The tables are made of the results that git tracks: run this in a clone.") from error
     return [ROOT / line for line in sorted(files.stdout.splitlines())]
 
 
 if __name__ == "__main__":
-    readme = ROOT / "README.md"
+    page = ROOT / PAGE
     with script_errors("readme_tables.py"):
-        write_text(readme, with_tables(readme.read_text(encoding="utf-8"), tracked_results()))
+        write_text(page, with_tables(page.read_text(encoding="utf-8"), tracked_results()))
