@@ -22,7 +22,7 @@ from estimators import SCORE_SAMPLES, DECClustering, IDECClustering
 from IDEC import IDEC
 from tests import helpers
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+PAGE = Path(__file__).resolve().parent.parent / "docs/python.md"
 BOTH = pytest.mark.parametrize("Estimator", [DECClustering, IDECClustering])
 
 
@@ -266,8 +266,8 @@ def test_an_optimizer_serves_many_fits(blobs):
     assert (estimator.set_params(pretrain_optimizer="sgd").fit(x).embedding_ != codes).any()
 
 
-def test_readmes_pipeline_and_search_run_on_digits():
-    section = README.read_text().split("\n## scikit-learn\n")[1]
+def test_documented_pipeline_and_search_run_on_digits():
+    section = PAGE.read_text().split("\n## scikit-learn\n")[1]
     code = re.search(r"```python\n(.*?)```", section, re.DOTALL)[1]
     names = {}
     exec(code, names)
