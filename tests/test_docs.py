@@ -55,11 +55,9 @@ def test_what_a_page_names_is_there(page):
             found = page.parent / path if path else page
             assert found.exists(), target
             assert not anchor or anchor in anchors(found), target
-    paths = (
-        OWN_PATH.findall(re.sub(r"\[[^\]]*\]\(", "(", text)) if page.name != "CHANGELOG.md" else []
-    )  # it names what was
-    for path in paths:
-        assert any((folder / path).exists() for folder in (ROOT, page.parent)), path
+    if page.name != "CHANGELOG.md":  # it names what was
+        for path in OWN_PATH.findall(re.sub(r"\[[^\]]*\]\(", "(", text)):
+            assert any((folder / path).exists() for folder in (ROOT, page.parent)), path
     tests = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("tests/test_*.py"))
     assert not [name for name in re.findall(r"`(test_\w+)`", text) if f"def {name}(" not in tests]
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
