@@ -53,6 +53,7 @@ from dec_keras.files.models import load_weights, read_attributes, save_model
 from dec_keras.method import saved_model
 from dec_keras.sweeps import choose_k
 from dec_keras.sweeps import results as tables
+from dec_keras.sweeps.report import markdown
 from dec_keras.training.checkpoint import Checkpoint
 from tests import data_files as written
 
@@ -874,7 +875,7 @@ def main(arguments=None):
         parser.error(f"there is no reader {', '.join(sorted(unknown))}")
     if args.kept:
         args.kept.mkdir(parents=True, exist_ok=True)
-    print(tables.markdown([["reader", "mutations", "clean errors", "correct reads", "faults"]]), flush=True)
+    print(markdown([["reader", "mutations", "clean errors", "correct reads", "faults"]]), flush=True)
     faults, process = [], None
     for name in args.readers or READERS:
         process = process or ProcessPoolExecutor(1, get_context("spawn"))  # which a library may crash

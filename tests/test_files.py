@@ -1,17 +1,20 @@
 import contextlib
+import json
 import os
 import resource
 import subprocess
 import sys
-from pathlib import Path
 
 import h5py
 import keras
 import numpy as np
+import pandas as pd
 import pytest
+import scipy.io
 
+from dec_keras.data.datasets import load_data
 from dec_keras.errors import InputError, check_number, check_share, check_whole
-from dec_keras.files import untrusted
+from dec_keras.files import guard
 from dec_keras.files.atomic import GrowingTable, atomic_write, write_csv
 from dec_keras.files.models import read_attributes, save_model
 from dec_keras.files.run_folder import writable_folder
@@ -216,31 +219,81 @@ BROKEN_GUARD = """
 import os, signal, sys
 sys.path.insert(0, {root!r})
 import h5py
-from dec_keras.files import h5_guard
+from dec_keras.files import guard
 def loop(*_):
     while True: pass
+def wait(*_): signal.pause()
 def crash(*_): os.kill(os.getpid(), signal.SIGSEGV)
+def fill(*_): bytearray(2**30)
 def fail(*_): raise RuntimeError("no such object")
-h5py.Group.visititems, h5_guard.SECONDS = {broken}, 0.1
-h5_guard.main()
+h5py.Group.visititems = {broken}
+guard.SECONDS, guard.WAIT, guard.MEMORY = 0.2, 5, 2**28
+guard.main()
 """
 
 
-@pytest.mark.skipif(os.name != "posix", reason="no process goes through files there")
-@pytest.mark.parametrize(("broken", "told"), [("loop", True), ("crash", True), ("fail", False)])
-def test_an_hdf5_file_that_the_library_does_not_get_through_is_told(broken, told, tmp_path, monkeypatch):
+@pytest.mark.skipif(os.name != "posix", reason="no process reads files first there")
+@pytest.mark.parametrize(
+    ("broken", "told"),
+    [
+        ("loop", True),
+        ("wait", True),
+        ("crash", True),
+        pytest.param(
+            "fill", True, marks=pytest.mark.skipif(sys.platform != "linux", reason="no limit of memory there")
+        ),
+        ("fail", False),
+    ],
+)
+def test_a_file_that_is_not_survived_is_told(broken, told, tmp_path, monkeypatch):
     """An exception is told where the file is read, if it is raised there too."""
     h5py.File(tmp_path / "x.h5", "w").close()
-    (tmp_path / "guard.py").write_text(BROKEN_GUARD.format(root=str(Path(__file__).parent.parent), broken=broken))
-    monkeypatch.setattr(untrusted, "GUARD", tmp_path / "guard.py")
-    untrusted._guard.cache_clear()
+    (tmp_path / "guard.py").write_text(BROKEN_GUARD.format(root=str(ROOT), broken=broken))
+    monkeypatch.setattr(guard, "COMMAND", [sys.executable, str(tmp_path / "guard.py")])
+    guard._process.cache_clear()
     try:
         if told:
-            with pytest.raises(InputError, match=r"x\.h5 is damaged so that the HDF5 library"):
+            with pytest.raises(InputError, match=r"x\.h5 is damaged or a trap: reading it crashes, or takes too much"):
                 read_attributes(tmp_path / "x.h5")
         else:
             assert read_attributes(tmp_path / "x.h5") == {}
     finally:
-        untrusted._guard.cache_clear()
+        guard._process.cache_clear()
     monkeypatch.undo()
     assert read_attributes(tmp_path / "x.h5") == {}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no process reads files first there")
+def test_a_sound_file_is_read_first_by_a_process_that_lasts(tmp_path):
+    """One for all kinds; the limits grow with what is read whole."""
+    x = np.random.default_rng(0).random((20, 3))
+    scipy.io.savemat(tmp_path / "x.mat", {"x": x})
+    pd.DataFrame(x).to_parquet(tmp_path / "x.parquet")
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["x"] = x
+    process = guard._process(os.getpid())
+    for name, library in (("x.mat", "scipy.io"), ("x.parquet", "pandas"), ("x.h5", "h5py")):
+        guard.check(tmp_path / name, library)
+        np.testing.assert_allclose(load_data(str(tmp_path / name))[0], x, rtol=1e-6)
+    assert guard._process(os.getpid()) is process
+    assert process.poll() is None
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no process reads files first there")
+def test_a_question_that_was_broken_off_does_not_answer_the_next(tmp_path):
+    (tmp_path / "x.h5").write_bytes(b"no HDF5")
+    process = guard._process(os.getpid())
+    process.stdin.write(json.dumps(["0", str(tmp_path / "x.h5"), "h5py"]) + "\n")
+    h5py.File(tmp_path / "x.h5", "w").close()
+    guard.check(tmp_path / "x.h5", "h5py")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no process reads files first there")
+def test_a_process_that_was_killed_is_started_again(tmp_path):
+    h5py.File(tmp_path / "x.h5", "w").close()
+    killed = guard._process(os.getpid())
+    killed.kill()
+    killed.wait()
+    guard.check(tmp_path / "x.h5", "h5py")
+    guard.check(tmp_path / "x.h5", "h5py")
+    assert guard._process(os.getpid()).poll() is None

@@ -231,7 +231,33 @@ def test_a_mat_file_of_no_order_of_bytes_is_refused(tmp_path):
     data = bytearray((tmp_path / "x.mat").read_bytes())
     data[126:128] = b"XX"
     (tmp_path / "x.mat").write_bytes(data)
-    with pytest.raises(InputError, match="no order of bytes"):
+    with pytest.raises(InputError, match="damaged"):
+        load_data(str(tmp_path / "x.mat"))
+
+
+def nested_cells(depth):
+    """Of which SciPy reads each in a call of its own."""
+    element = b""
+    for _ in range(depth):
+        element = struct.pack("<IIII IIii II", 6, 8, 1, 0, 5, 8, 1, 1, 1, 0) + element
+        element = struct.pack("<II", 14, len(element)) + element
+    return b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack("<H2s", 0x100, b"IM") + element
+
+
+def of_unknown_type(path):
+    """Of which SciPy looks for a dtype behind its table."""
+    scipy.io.savemat(path, {"x": np.ones((3, 4))})
+    data = path.read_bytes()
+    return data.replace(struct.pack("<II", 9, 96), struct.pack("<II", 0xFFFFFF, 96))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no other process reads files first")
+@pytest.mark.parametrize("trap", [of_unknown_type, lambda _: nested_cells(20_000)])
+def test_a_mat_file_that_scipy_crashes_of_is_refused(trap, tmp_path):
+    (tmp_path / "x.mat").write_bytes(trap(tmp_path / "x.mat"))
+    command = [sys.executable, "-c", f"import scipy.io; scipy.io.loadmat({str(tmp_path / 'x.mat')!r})"]
+    assert subprocess.run(command, capture_output=True).returncode < 0
+    with pytest.raises(InputError, match="damaged or a trap: reading it crashes"):
         load_data(str(tmp_path / "x.mat"))
 
 
@@ -261,7 +287,7 @@ zmWwtD2IAAG7A90VAABkTSs6scRn+wIAAAAABFla
 @pytest.mark.skipif(os.name != "posix", reason="no other process goes through files")
 def test_an_hdf5_file_whose_links_cannot_be_listed_is_refused(tmp_path):
     (tmp_path / "x.h5").write_bytes(lzma.decompress(base64.b64decode(PACKED_LINKS)))
-    with pytest.raises(InputError, match="does not get through it"):
+    with pytest.raises(InputError, match="reading it crashes"):
         load_data(str(tmp_path / "x.h5"))
 
 
@@ -281,12 +307,12 @@ def test_what_cannot_be_read_of_an_hdf5_file_does_not_end_the_other_processs_way
                 read()
     telling = """
 import sys, h5py
-from dec_keras.files import h5_guard
+from dec_keras.files import guard
 read = h5py.Dataset.__getitem__
 def telling(item, index):
     print(item.name, len(read(item, index)), flush=True)
 h5py.Dataset.__getitem__ = telling
-h5_guard.go_through(sys.argv[1])
+guard.go_through(sys.argv[1], 'h5py')
 """
     command = [sys.executable, "-c", telling, str(tmp_path / "x.h5")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -299,7 +325,7 @@ def test_the_process_that_goes_through_files_loads_no_plugins():
     command = [
         sys.executable,
         "-c",
-        "import h5py; from dec_keras.files import h5_guard; h5_guard.main(); print(h5py.h5pl.size())",
+        "import h5py; from dec_keras.files import guard; guard.main(); print(h5py.h5pl.size())",
     ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert (done.returncode, done.stdout) == (0, "0\n")

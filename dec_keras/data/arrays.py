@@ -1,6 +1,7 @@
 """Files of arrays -> x, y: .npy, .npz, HDF5, MATLAB's and svmlight's. Nothing is ever unpickled."""
 
 import io
+import math
 from dataclasses import replace
 
 import h5py
@@ -14,8 +15,8 @@ from dec_keras.data.choosing import array, choose
 from dec_keras.data.hdf5 import read_hdf5, read_v73
 from dec_keras.data.reading import About, Reading
 from dec_keras.errors import InputError
-from dec_keras.files import mat5
-from dec_keras.files.untrusted import arrays, check_features, headers, text_array
+from dec_keras.files import guard
+from dec_keras.files.untrusted import arrays, check_expansion, check_features, headers, text_array
 
 LARGE_FILE = 2**30  # bytes; a larger .npy stays on disk
 OF_SAVE_NPZ = {"format", "shape", "data", "indices", "indptr", "row", "col", "offsets", "coords", "_is_array"}
@@ -83,19 +84,30 @@ def mat_file(path, how, inside=""):
 
 
 def _v5(path, how, inside):
-    data = path.read_bytes()
-    mat5.check(path, data)
-    listed = scipy.io.whosmat(io.BytesIO(data))
+    guard.check(path, "scipy.io")
+    listed = scipy.io.whosmat(path, appendmat=False)
     held = {name: array(name, shape, KINDS.get(kind.rstrip("0123456789"), kind)) for name, shape, kind in listed}
     if len(held) < len(listed):
         raise ValueError("two arrays have the same name")
+    for name, shape, kind in listed:
+        if min(shape, default=0) < 0:
+            raise ValueError(f"{name} has negative dimensions")
+        numbers = 0 if kind == "sparse" else math.prod(shape)
+        check_expansion(path, numbers, numbers, path.stat().st_size)  # which take a byte each, or more
 
     def read(name):
-        if held[name].kind == "cell":
-            return text_array(path, mat5.cell_of_texts(path, data, name))
-        return sparse.sound(path, scipy.io.loadmat(io.BytesIO(data), variable_names=[name])[name])
+        values = guard.read_matlab(path, variable_names=[name])[name]
+        return _texts(path, name, values) if held[name].kind == "cell" else sparse.sound(path, values)
 
     return choose(path, held, read, how, inside, last_axis=True)
+
+
+def _texts(path, name, cells):
+    """The texts of a cell array, in MATLAB's order."""
+    texts = [cell if isinstance(cell, np.ndarray) and cell.dtype.kind == "U" else None for cell in cells.ravel("F")]
+    if any(text is None or text.size > 1 for text in texts):
+        raise InputError(f"{path}: {name} is of MATLAB's type cell and holds something else than texts: save texts.")
+    return text_array(path, ["".join(text).rstrip() for text in texts])
 
 
 def svmlight_file(path, how):

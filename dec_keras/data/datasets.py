@@ -21,7 +21,6 @@ import scipy.sparse
 from sklearn.datasets import fetch_rcv1, load_digits, load_svmlight_file
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 from sklearn.preprocessing import MinMaxScaler, normalize
-from tqdm import tqdm
 
 from dec_keras import CHECKOUT
 from dec_keras.data.arrays import npz
@@ -467,37 +466,36 @@ def _download(mirror, name, checksum, folder):
         known_hash=checksum,
         fname=name,
         path=folder,
-        downloader=partial(_fetch, largest=mirror.largest),
-        processor=partial(_unpack, mirror=mirror) if mirror.members else None,
+        downloader=pooch.HTTPDownloader(
+            progressbar=sys.stderr is not None,
+            chunk_size=2**16,
+            hooks={"response": partial(_check_response, largest=mirror.largest)},
+        ),
+        processor=partial(_unpack, members=mirror.members) if mirror.members else None,
     )
 
 
-def _fetch(url, path, _, largest):
-    """Over HTTPS, redirects too, and no further than `largest` bytes."""
-    with requests.Session() as session:
-        session.adapters.clear()
-        for prefix in PROTOCOLS:
-            session.mount(prefix, requests.adapters.HTTPAdapter())
-        with session.get(url, stream=True, timeout=30) as response, open(path, "wb") as file:
-            response.raise_for_status()
-            size = int(response.headers.get("content-length", 0))
-            without_output = sys.stderr is None
-            with tqdm(total=size, unit="B", unit_scale=True, leave=False, disable=without_output) as progress:
-                for chunk in response.iter_content(2**16):
-                    file.write(chunk)
-                    progress.update(len(chunk))
-                    if file.tell() > largest:
-                        raise ValueError(f"it sends more than the {largest} bytes that {url} can have")
+def _check_response(response, *_, largest, **__):
+    """Lets an answer, a redirect too, be over HTTPS only, and no longer than `largest` bytes."""
+    if not response.url.startswith(PROTOCOLS):
+        raise ValueError(f"it sends to {response.url}, which is not HTTPS")
+    response.iter_content = partial(_limited, response.iter_content, response.url, largest)
 
 
-def _unpack(archive, *_, mirror):
-    """Members of a .tar beside it: files, none of them outside."""
+def _limited(content, url, largest, chunk_size):
+    left = largest
+    for chunk in content(chunk_size):
+        left -= len(chunk)
+        if left < 0:
+            raise ValueError(f"it sends more than the {largest} bytes that {url} can have")
+        yield chunk
+
+
+def _unpack(archive, *_, members):
+    """Members of a .tar beside it: files, none of them outside. (Before Python 3.12 pooch.Untar lets them.)"""
     with tarfile.open(archive) as tar:
         try:
-            members = [tar.getmember(name) for name in mirror.members]
-            if sum(member.size for member in members) > mirror.largest:
-                raise ValueError(f"{archive} unpacks to more than {mirror.largest} bytes")
-            tar.extractall(Path(archive).parent, members, filter="data")
+            tar.extractall(Path(archive).parent, [tar.getmember(name) for name in members], filter="data")
         except (tarfile.TarError, KeyError) as error:
             raise ValueError(f"{archive} is damaged ({in_brief(error)})") from error
 

@@ -11,6 +11,7 @@ import pandas as pd
 from dec_keras.data import dialect
 from dec_keras.data.reading import About, listed
 from dec_keras.errors import InputError
+from dec_keras.files import guard
 from dec_keras.files.untrusted import check_expansion, in_brief, text_array, unpacked
 
 LOOKED_AT = 1000  # rows, for an example of what is wrong
@@ -134,11 +135,11 @@ def parquet_file(path, how):
     try:
         import pyarrow.parquet
 
+        guard.check(path, "pandas")
         held = pyarrow.parquet.read_metadata(path)
         numbers = held.num_rows * held.num_columns
         check_expansion(path, numbers, 8 * numbers, path.stat().st_size)
-        texts = [column.name for column in pyarrow.parquet.read_schema(path) if "string" in str(column.type)]
-        frame = pd.read_parquet(path, engine="pyarrow", read_dictionary=texts)  # a text that is there once, once
+        frame = guard.read_parquet(path)
     except ImportError as error:
         raise InputError(f"{path} needs one package more: pip install pyarrow.") from error
     return _from_frame(path, frame, how, named=True)

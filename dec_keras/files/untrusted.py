@@ -6,15 +6,9 @@ import gzip
 import io
 import json
 import math
-import os
 import struct
-import subprocess
-import sys
-import threading
-import uuid
 import zipfile
 import zlib
-from functools import cache
 from pathlib import Path
 from tokenize import TokenError
 
@@ -25,7 +19,7 @@ from numpy.lib.format import read_array_header_1_0, read_array_header_2_0, read_
 from PIL import Image
 
 from dec_keras.errors import InputError
-from dec_keras.files.h5_guard import unusual_filters
+from dec_keras.files import guard
 
 # What libraries raise where a file is damaged.
 DAMAGED = (
@@ -51,8 +45,6 @@ DAMAGED = (
 MANY_NUMBERS, MUCH_SMALLER = 2**26, 100
 MAX_FEATURES = 2**20
 PIECE = 10_000  # texts
-GUARD = Path(__file__).with_name("h5_guard.py")
-GUARDED = threading.Lock()  # one question to it at a time: threads would take each other's answers
 
 
 def explain_errors(reader, paths, what="not in its format"):
@@ -171,15 +163,12 @@ def check_features(n):
 
 
 def open_h5(path):
-    """h5py.File for reading, after another process has gone through the file and come to an end.
-
-    On some damaged files the HDF5 library loops for ever, or crashes, where no exception can end it.
+    """h5py.File for reading.
 
     Raises:
-        InputError: if that process did not.
+        InputError: if another process has not survived it, or it takes items from other files.
     """
-    if os.name == "posix" and not _gets_through(path):
-        raise InputError(f"{path} is damaged so that the HDF5 library does not get through it: get it again.")
+    guard.check(path, "h5py")
     file = h5py.File(path, "r")
     if name := _link_out(file):
         file.close()
@@ -199,33 +188,6 @@ def _link_out(file):
         raise ValueError("its links are damaged") from error
 
 
-def _gets_through(path):
-    with GUARDED:
-        return _asked(_guard(os.getpid()), path)
-
-
-def _asked(guard, path):
-    number = uuid.uuid4().hex
-    try:
-        guard.stdin.write(json.dumps([number, str(Path(path).resolve())]) + "\n")
-        guard.stdin.flush()
-        answer = ["", ""]
-        while answer[0] != number:  # else it is of a question that was broken off
-            answer = guard.stdout.readline().split()
-    except (BrokenPipeError, IndexError):  # it was killed, which says nothing of the file
-        _guard.cache_clear()
-        return True
-    return answer[1] == "1"
-
-
-@cache
-def _guard(process):
-    """The process that goes through files for this `process` until it ends; a forked one has its own."""
-    streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
-    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
-    return subprocess.Popen([sys.executable, str(GUARD)], env=environment, start_new_session=True, **streams)
-
-
 def plain_array(path, item):
     """A dataset of the HDF5 file `path` as an array, text as str.
 
@@ -236,7 +198,7 @@ def plain_array(path, item):
     item = as_dataset(item)
     if item.external or item.is_virtual:
         raise _from_elsewhere(path, item.name)
-    if unusual := unusual_filters(item):
+    if unusual := guard.unusual_filters(item):
         numbers = ", ".join(map(str, sorted(unusual)))
         raise InputError(
             f"{item.name} in {path} is packed by HDF5's filter {numbers}: save it uncompressed or by gzip."
