@@ -453,6 +453,29 @@ def mat_of(rows, data, announced=None):
     )
 
 
+def many_cells_mat(n=2_000_000):
+    """Texts for labels, each of them the same few bytes."""
+    flags, one, name = struct.pack("<IIII", 6, 8, 4, 0), struct.pack("<IIii", 5, 8, 1, 1), struct.pack("<II", 1, 0)
+    cell = flags + one + name + struct.pack("<HH4s", 16, 1, b"a")
+    cells = (struct.pack("<II", 14, len(cell)) + cell) * n
+    element = struct.pack("<IIII", 6, 8, 1, 0) + struct.pack("<IIii", 5, 8, n, 1) + struct.pack("<HH4s", 1, 1, b"y")
+    element = zlib.compress(struct.pack("<II", 14, len(element) + len(cells)) + element + cells, 6)
+    return mat_of(n, zeros(n)) + struct.pack("<II", 15, len(element)) + element
+
+
+def wide_texts_parquet(n=18):
+    """Rows of 64 million characters each, in groups of their own, packed in some kB."""
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    file, columns = io.BytesIO(), pa.schema({"a": pa.float64(), "b": pa.string()})
+    fast = {"compression": "zstd", "use_dictionary": False, "write_statistics": False}
+    with pa.parquet.ParquetWriter(file, columns, **fast) as writer:
+        for i in range(n):
+            writer.write_table(pa.table({"a": [0.0], "b": [str(i) + "a" * 2**26]}))
+    return file.getvalue()
+
+
 def long_parquet():
     file = io.BytesIO()
     pd.DataFrame({"a": np.zeros(7 * 10**7, bool)}).to_parquet(file)
@@ -608,6 +631,7 @@ READERS = {
                 partial(mat_of, 10**8, zeros(10**8)),
                 partial(mat_of, 1, zeros(10**8)),
                 partial(mat_of, 2**30, b"", announced=2**32 - 8),
+                many_cells_mat,
             ],
             "packed.mat",
         ),
@@ -621,7 +645,13 @@ READERS = {
         lambda folder: pd.DataFrame(X, columns=list("abcdef")).assign(kind=Y).to_parquet(folder / "x.parquet"),
         partial(own, label_column="kind"),
         same_name(
-            [long_parquet, partial(long_texts_parquet, "kind"), partial(long_texts_parquet, "other")], "x.parquet"
+            [
+                long_parquet,
+                wide_texts_parquet,
+                partial(long_texts_parquet, "kind"),
+                partial(long_texts_parquet, "other"),
+            ],
+            "x.parquet",
         ),
     ),
     "images": Reader(
@@ -721,6 +751,10 @@ def inside(data, rng):
             members = {name: archive.read(name) for name in archive.namelist()}
         name = rng.choice(list(members))
         return zipped(members | {name: change(members[name], rng)})
+    if data[:6] == b"MATLAB" and data[128] == 15:  # packed elements, of which the first is changed
+        (size,) = struct.unpack_from("<I", data, 132)
+        element = zlib.compress(change(zlib.decompress(data[136 : 136 + size]), rng), 1)
+        return data[:132] + struct.pack("<I", len(element)) + element + data[136 + size :]
     return change(data, rng)
 
 
