@@ -241,7 +241,7 @@ def nested_cells(depth):
     """Of which SciPy reads each in a call of its own."""
     element = b""
     for _ in range(depth):
-        element = struct.pack("<IIII IIii II", 6, 8, 1, 0, 5, 8, 1, 1, 1, 0) + element
+        element = struct.pack("<IIII IIii HH4s", 6, 8, 1, 0, 5, 8, 1, 1, 1, 1, b"x") + element
         element = struct.pack("<II", 14, len(element)) + element
     return b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack("<H2s", 0x100, b"IM") + element
 
@@ -253,6 +253,14 @@ def of_type(number):
     return file.getvalue().replace(struct.pack("<II", 9, 96), struct.pack("<II", number, 96))
 
 
+def behind_another(data):
+    """The same behind an array that SciPy raises an exception for, and that is not asked for."""
+    file = io.BytesIO()
+    scipy.io.savemat(file, {"a": np.ones((3, 4))})
+    other = file.getvalue()[128:].replace(struct.pack("<II", 9, 96), struct.pack("<II", 1, 96))
+    return data[:128] + other + data[128:]
+
+
 def packed(data):
     """The same in compressed elements."""
     element = zlib.compress(data[128:])
@@ -262,15 +270,16 @@ def packed(data):
 @pytest.mark.skipif(os.name != "posix", reason="no other process reads files first")
 @pytest.mark.parametrize(
     "data",
-    [of_type(8), of_type(50), packed(of_type(8)), nested_cells(20_000)],
-    ids=["no type", "beyond the table", "packed", "nested"],
+    [of_type(8), of_type(50), packed(of_type(8)), behind_another(of_type(8)), nested_cells(20_000)],
+    ids=["no type", "beyond the table", "packed", "behind another", "nested"],
 )
 def test_a_mat_file_that_scipy_crashes_of_is_refused(data, tmp_path):
     (tmp_path / "x.mat").write_bytes(data)
-    command = [sys.executable, "-c", f"import scipy.io; scipy.io.loadmat({str(tmp_path / 'x.mat')!r})"]
+    reading = f"import scipy.io; scipy.io.loadmat({str(tmp_path / 'x.mat')!r}, variable_names=['x'])"
+    command = [sys.executable, "-c", reading]
     assert subprocess.run(command, capture_output=True).returncode < 0
     with pytest.raises(InputError, match="damaged or a trap: reading it crashes"):
-        load_data(str(tmp_path / "x.mat"))
+        load_data(f"{tmp_path / 'x.mat'}:x")
 
 
 def test_two_arrays_of_one_name_are_refused(tmp_path):

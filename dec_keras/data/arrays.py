@@ -96,7 +96,7 @@ def _v5(path, how, inside):
         check_expansion(path, numbers, numbers, path.stat().st_size)  # which take a byte each, or more
 
     def read(name):
-        values = guard.read_matlab(path, variable_names=[name])[name]
+        values = scipy.io.loadmat(path, appendmat=False, variable_names=[name])[name]
         return _texts(path, name, values) if held[name].kind == "cell" else sparse.sound(path, values)
 
     return choose(path, held, read, how, inside, last_axis=True)
