@@ -8,19 +8,23 @@ Junyuan Xie, Ross Girshick, Ali Farhadi. Unsupervised Deep Embedding for Cluster
     python DEC.py -h
 """
 
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from os import PathLike
+from typing import Any, ClassVar, cast
 
 from dec_keras.runs.command_line import start_run
 
-command_line = start_run("DEC") if __name__ == "__main__" else None  # before Keras, which takes seconds to load
+command_line = parse_run("DEC") if __name__ == "__main__" else ()  # first, since TensorFlow takes seconds to load
 
 import keras
+import numpy as np
+from numpy.typing import ArrayLike
 
-from dec_keras.data.samples import Samples, check_labels
+from dec_keras.data.samples import Samples, SamplesLike, check_labels
 from dec_keras.errors import InputError, check_assigned, check_share, check_whole
 from dec_keras.files.models import load_weights
 from dec_keras.files.run_folder import run_folder
-from dec_keras.method.clustering import cluster
+from dec_keras.method.clustering import ClusteringResult, cluster
 from dec_keras.method.initial_centers import check_start
 from dec_keras.method.model import ClusteringLayer, target_distribution
 from dec_keras.method.pretraining import pretrain, pretrain_layerwise
@@ -28,7 +32,7 @@ from dec_keras.method.protocols import ADAM, MAX_SEED, SCHEDULES, sgd
 from dec_keras.metrics import cluster_acc
 from dec_keras.seeds.models import SeedNames, autoencoder, seed_calls
 from dec_keras.training.pipeline import predict
-from dec_keras.training.steps import get_optimizer
+from dec_keras.training.steps import OptimizerLike, get_optimizer
 
 __all__ = ["DEC", "ClusteringLayer", "autoencoder", "cluster_acc"]
 
@@ -61,10 +65,18 @@ class DEC(SeedNames):
     """
 
     name = "DEC"
-    losses: ClassVar = {"loss": "loss"}  # Keras' name of each loss, and its column in dec_log.csv
+    losses: ClassVar[dict[str, str]] = {"loss": "loss"}  # Keras' name of each loss, and its column in dec_log.csv
 
     @seed_calls
-    def __init__(self, dims, n_clusters=10, alpha=1.0, init="glorot_uniform", seed=None, batch_size=256):
+    def __init__(
+        self,
+        dims: Sequence[int],
+        n_clusters: int = 10,
+        alpha: float = 1.0,
+        init: Any = "glorot_uniform",
+        seed: int | None = None,
+        batch_size: int = 256,
+    ):
         self.n_clusters = check_whole("n_clusters", n_clusters, at_least=1)
         self.seed = seed if seed is None else check_whole("seed", seed, at_least=0, at_most=MAX_SEED)
         self.batch_size = check_whole("batch_size", batch_size, at_least=1)
@@ -75,24 +87,24 @@ class DEC(SeedNames):
         self.clusterer = keras.Model(self.encoder.input, q, name="DEC")
         self.assigner = keras.Model(self.encoder.input, [q, self.encoder.output], name="assigner")
         self.model = self._trained_model()
-        self.result = None
-        self.pretrain_seconds = None
-        self.attributes = {}
+        self.result: ClusteringResult | None = None
+        self.pretrain_seconds: float | None = None
+        self.attributes: dict[str, Any] = {}
 
     @seed_calls
     def pretrain(
         self,
-        x,
-        y=None,
-        optimizer=ADAM,
-        epochs=200,
-        batch_size=256,
-        save_dir="results/temp",
-        schedule="constant",
-        callbacks=(),
-        resume=False,
-    ):
-        """Pretrains the autoencoder end to end; see `pretraining.pretrain`, which has the same arguments.
+        x: SamplesLike,
+        y: ArrayLike | None = None,
+        optimizer: OptimizerLike = ADAM,
+        epochs: int = 200,
+        batch_size: int = 256,
+        save_dir: str | PathLike | None = "results/temp",
+        schedule: str = "constant",
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        resume: bool = False,
+    ) -> None:
+        """Pretrains the autoencoder end to end; see `autoencoder.pretrain`, which has the same arguments.
 
         The default optimizer is Adam with the seed repos' epsilon (`protocols.ADAM`). Writes `pretrain_log.csv` and
         `ae_weights.h5` to `save_dir`, which is made if need be; None: writes nothing. With `resume` it goes on with the
@@ -112,9 +124,16 @@ class DEC(SeedNames):
         pretrain(self, x, y, folder=run_folder(save_dir), **options)
 
     def pretrain_layerwise(
-        self, x, y=None, epochs=None, batch_size=256, save_dir="results/temp", callbacks=(), resume=False
-    ):
-        """Pretrains the autoencoder as the paper does; see `pretraining.pretrain_layerwise`, with the same arguments.
+        self,
+        x: SamplesLike,
+        y: ArrayLike | None = None,
+        epochs: int | None = None,
+        batch_size: int = 256,
+        save_dir: str | PathLike | None = "results/temp",
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        resume: bool = False,
+    ) -> None:
+        """Pretrains the autoencoder as the paper does; see `autoencoder.pretrain_layerwise`, with the same arguments.
 
         Writes `pretrain_layer_<i>_log.csv`, `pretrain_log.csv` and `ae_weights.h5` to `save_dir`, which is made if need
         be; None: writes nothing.
@@ -126,7 +145,7 @@ class DEC(SeedNames):
         pretrain_layerwise(self, x, y, folder=run_folder(save_dir), **options)
 
     @seed_calls
-    def compile(self, optimizer=None, loss="kld"):
+    def compile(self, optimizer: OptimizerLike | None = None, loss: str | Callable = "kld") -> None:
         """Sets the clustering phase's optimizer and loss, KL(P || Q) (paper, eq. 2).
 
         Args:
@@ -138,17 +157,17 @@ class DEC(SeedNames):
     @seed_calls
     def fit(
         self,
-        x,
-        y=None,
-        maxiter=2e4,
-        batch_size=256,
-        tol=1e-3,
-        update_interval=140,
-        save_dir="./results/temp",
-        start="kmeans",
-        callbacks=(),
-        resume=False,
-    ):
+        x: SamplesLike,
+        y: ArrayLike | None = None,
+        maxiter: float = 2e4,
+        batch_size: int = 256,
+        tol: float = 1e-3,
+        update_interval: int = 140,
+        save_dir: str | PathLike | None = "./results/temp",
+        start: str = "kmeans",
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        resume: bool = False,
+    ) -> np.ndarray:
         """Runs the clustering phase on the pretrained encoder; see `clustering.cluster`, which has the same arguments.
 
         Writes `dec_log.csv`, `DEC_model_<batches>.h5` every five epochs and `DEC_model_final.h5` to `save_dir`, which
@@ -172,47 +191,47 @@ class DEC(SeedNames):
             self.compile()
         how = {"folder": run_folder(save_dir), "start": start}
         cluster(self, x, y, **how, **ranges, callbacks=callbacks, resume=resume)
-        return self.result.labels
+        return cast(ClusteringResult, self.result).labels
 
-    def predict(self, x):
+    def predict(self, x: SamplesLike) -> np.ndarray:
         """Clusters of samples, new ones too: int array of shape `(n,)`, argmax of Q, for x of shape `(n, d)`."""
         return self.soft_labels(x).argmax(axis=1)
 
-    def soft_labels(self, x):
+    def soft_labels(self, x: SamplesLike) -> np.ndarray:
         """Soft assignment Q: float32 array of shape `(n, n_clusters)`, rows sum to 1, for x of shape `(n, d)`."""
         q = predict(self.clusterer, self._check(x)[0])
         check_assigned(q)
         return q
 
-    def extract_features(self, x):
+    def extract_features(self, x: SamplesLike) -> np.ndarray:
         """Codes z: float32 array of shape `(n, dims[-1])`, for x of shape `(n, d)`."""
         return predict(self.encoder, self._check(x)[0])
 
     @property
-    def centers(self):
+    def centers(self) -> np.ndarray:
         """Centres of the clusters among the codes: float32 array of shape `(n_clusters, dims[-1])`."""
         return self.model.get_layer("clustering").get_weights()[0]
 
     @seed_calls
-    def load_weights(self, weights):
-        """Loads `DEC_model_final.h5`, or a `.h5` file of weights by Keras 2; see `files.models.load_weights`."""
+    def load_weights(self, weights: str | PathLike) -> None:
+        """Loads `DEC_model_final.h5`, or a `.h5` file of weights by Keras 2; see `weights.load_weights`."""
         load_weights(self.model, weights)
 
     @staticmethod
-    def target_distribution(q):
-        """P of Q; see `model.target_distribution`."""
+    def target_distribution(q: np.ndarray) -> np.ndarray:
+        """P of Q; see `clustering.target_distribution`."""
         return target_distribution(q)
 
     @staticmethod
-    def targets(x, p):
+    def targets(x: Any, p: Any) -> Any:
         """What the training step compares the model's outputs with, for a batch of x and P."""
         return p
 
-    def _trained_model(self):
+    def _trained_model(self) -> keras.Model:
         """What the clustering phase trains and saves: x -> Q."""
         return self.clusterer
 
-    def _check(self, x, y=None):
+    def _check(self, x: SamplesLike, y: ArrayLike | None = None) -> tuple[Samples, np.ndarray | None]:
         x = Samples.of(x)
         y = check_labels(y, len(x))
         if x.shape[1] != self.dims[0]:

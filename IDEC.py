@@ -9,11 +9,11 @@ IJCAI 2017.
     python IDEC.py -h
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from dec_keras.runs.command_line import start_run
 
-command_line = start_run("IDEC") if __name__ == "__main__" else None  # before Keras, which takes seconds to load
+command_line = parse_run("IDEC") if __name__ == "__main__" else ()  # first, since TensorFlow takes seconds to load
 
 import keras
 
@@ -21,7 +21,7 @@ from DEC import DEC, ClusteringLayer, autoencoder, cluster_acc
 from dec_keras.errors import check_number
 from dec_keras.method.protocols import ADAM
 from dec_keras.seeds.models import IDECSeedNames, seed_calls
-from dec_keras.training.steps import get_optimizer
+from dec_keras.training.steps import OptimizerLike, get_optimizer
 
 __all__ = ["IDEC", "ClusteringLayer", "autoencoder", "cluster_acc"]
 
@@ -39,19 +39,19 @@ class IDEC(IDECSeedNames, DEC):
     """
 
     name = "IDEC"
-    losses: ClassVar = {"loss": "L", "clustering_loss": "Lc", "decoder_0_loss": "Lr"}
+    losses: ClassVar[dict[str, str]] = {"loss": "L", "clustering_loss": "Lc", "decoder_0_loss": "Lr"}
 
-    def _trained_model(self):
+    def _trained_model(self) -> keras.Model:
         """What the clustering phase trains and saves: x -> [Q, reconstruction]."""
         outputs = [self.clusterer.output, self.autoencoder.output]
         return keras.Model(self.autoencoder.input, outputs, name=self.name)
 
     @staticmethod
-    def targets(x, p):
+    def targets(x: Any, p: Any) -> Any:
         return p, x
 
     @seed_calls
-    def compile(self, optimizer=ADAM, gamma=0.1):
+    def compile(self, optimizer: OptimizerLike = ADAM, gamma: float = 0.1) -> None:
         """Sets the clustering phase's optimizer and loss, MSE + gamma KL(P || Q).
 
         Args:

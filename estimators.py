@@ -8,12 +8,16 @@ import copy
 import io
 import random
 import warnings
+from collections.abc import Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from numbers import Integral
-from typing import ClassVar
+from os import PathLike
+from typing import ClassVar, Self, TypeAlias, cast
 
 import keras
 import numpy as np
+import scipy.sparse
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
@@ -24,11 +28,14 @@ from dec_keras import metrics
 from dec_keras.data.samples import Samples
 from dec_keras.errors import check_whole
 from dec_keras.files.models import load_weights
+from dec_keras.method.clustering import ClusteringResult
 from dec_keras.method.protocols import BATCH_SIZE, CODE_DIMS, MAX_SEED, MAXITER, TOL
 from dec_keras.runs.config import RunConfig
+from dec_keras.training.steps import OptimizerLike
 from IDEC import IDEC
 
 SCORE_SAMPLES = 2000  # the silhouette looks at every pair of them
+MatrixLike: TypeAlias = ArrayLike | scipy.sparse.spmatrix | scipy.sparse.sparray
 
 
 class DECClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
@@ -71,25 +78,25 @@ class DECClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
         InputError: (a ValueError) if an argument is out of range, in `fit`.
     """
 
-    _method: ClassVar = DEC
+    _method: ClassVar[type[DEC]] = DEC
 
     def __init__(
         self,
-        n_clusters=10,
+        n_clusters: int = 10,
         *,
-        dims=CODE_DIMS,
-        pretrain_epochs=None,
-        pretrain_optimizer=None,
-        ae_weights=None,
-        optimizer=None,
-        batch_size=BATCH_SIZE,
-        maxiter=MAXITER,
-        tol=TOL,
-        update_interval=None,
-        start="kmeans",
-        save_dir=None,
-        random_state=None,
-        verbose=0,
+        dims: Sequence[int] = CODE_DIMS,
+        pretrain_epochs: int | None = None,
+        pretrain_optimizer: OptimizerLike | None = None,
+        ae_weights: str | PathLike | None = None,
+        optimizer: OptimizerLike | None = None,
+        batch_size: int = BATCH_SIZE,
+        maxiter: int = MAXITER,
+        tol: float = TOL,
+        update_interval: int | None = None,
+        start: str = "kmeans",
+        save_dir: str | PathLike | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
     ):
         self.n_clusters = n_clusters
         self.dims = dims
@@ -106,7 +113,7 @@ class DECClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X, y=None):
+    def fit(self, X: MatrixLike, y: object = None) -> Self:
         """Pretrains and clusters.
 
         Args:
@@ -120,11 +127,10 @@ class DECClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
             ValueError: if X is unfit, or an argument is out of range.
             FloatingPointError: if the training diverges.
         """
-        X = self._validated(X, reset=True)
-        config = self._config().resolved(X.shape[0])
+        x = Samples(self._validated(X, reset=True))
+        config = self._config().resolved(x.shape[0])
         with _seeded(config.seed), nullcontext() if self.verbose else redirect_stdout(io.StringIO()):
-            x = Samples(X)
-            dec = self._method([X.shape[1], *config.dims], config.n_clusters, init=config.init, seed=config.seed)
+            dec = self._method([x.shape[1], *self.dims], self.n_clusters, init=config.init, seed=config.seed)
             dec.compile(config.optimizer, **config.compile_arguments())
             if config.ae_weights is None:
                 dec.pretrain(x, save_dir=self.save_dir, **config.pretrain_arguments())
@@ -132,24 +138,25 @@ class DECClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
                 load_weights(dec.autoencoder, config.ae_weights)
             dec.fit(x, save_dir=self.save_dir, **config.fit_arguments())
         self._dec = dec
-        self.labels_ = dec.result.labels
-        self.embedding_ = dec.result.codes
+        result = cast(ClusteringResult, dec.result)  # None before `fit`
+        self.labels_ = result.labels
+        self.embedding_ = result.codes
         self.cluster_centers_ = dec.centers
-        self.n_iter_, self.stop_reason_, self.history_ = dec.result.n_iter, dec.result.stop_reason, dec.result.log
+        self.n_iter_, self.stop_reason_, self.history_ = result.n_iter, result.stop_reason, result.log
         if (found := len(np.unique(self.labels_))) < self.n_clusters:
             what = f"Only {found} of {self.n_clusters} clusters hold samples: ask for fewer, or pretrain longer."
             warnings.warn(what, ConvergenceWarning, stacklevel=2)
         return self
 
-    def predict(self, X):
+    def predict(self, X: MatrixLike) -> np.ndarray:
         """Clusters of samples, new ones too: int array of shape `(n,)` for X of shape `(n, d)`."""
         return self._fitted().predict(self._validated(X, reset=False))
 
-    def transform(self, X):
+    def transform(self, X: MatrixLike) -> np.ndarray:
         """Codes z: float32 array of shape `(n, dims[-1])`, or a DataFrame after `set_output(transform="pandas")`."""
         return self._fitted().extract_features(self._validated(X, reset=False))
 
-    def score(self, X, y=None):
+    def score(self, X: MatrixLike, y: object = None) -> float:
         """Mean silhouette of the predicted clusters of X, in the space of X: in [-1, 1], higher is better.
 
         In the space of X, which is the same for every model, so that GridSearchCV may compare numbers of clusters by
@@ -162,9 +169,9 @@ class DECClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
             X: samples of shape `(n, d)`.
             y: ignored.
         """
-        dec, X = self._fitted(), self._validated(X, reset=False)
-        X = X[np.random.RandomState(0).permutation(X.shape[0])[:SCORE_SAMPLES]]
-        return metrics.silhouette(X, dec.predict(X))
+        dec, x = self._fitted(), self._validated(X, reset=False)
+        x = x[np.random.RandomState(0).permutation(x.shape[0])[:SCORE_SAMPLES]]
+        return metrics.silhouette(x, dec.predict(x))
 
     def _config(self):
         """The RunConfig of the arguments, checked; optimizers are copied, since training changes them."""
@@ -182,7 +189,7 @@ class DECClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
 
     @property
     def _n_features_out(self):
-        return self.embedding_.shape[1]
+        return self._dec.dims[-1]
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -218,26 +225,26 @@ class IDECClustering(DECClustering):
         others: as DECClustering's.
     """
 
-    _method: ClassVar = IDEC
+    _method: ClassVar[type[DEC]] = IDEC
 
     def __init__(
         self,
-        n_clusters=10,
+        n_clusters: int = 10,
         *,
-        gamma=0.1,
-        dims=CODE_DIMS,
-        pretrain_epochs=None,
-        pretrain_optimizer=None,
-        ae_weights=None,
-        optimizer=None,
-        batch_size=BATCH_SIZE,
-        maxiter=MAXITER,
-        tol=TOL,
-        update_interval=None,
-        start="kmeans",
-        save_dir=None,
-        random_state=None,
-        verbose=0,
+        gamma: float = 0.1,
+        dims: Sequence[int] = CODE_DIMS,
+        pretrain_epochs: int | None = None,
+        pretrain_optimizer: OptimizerLike | None = None,
+        ae_weights: str | PathLike | None = None,
+        optimizer: OptimizerLike | None = None,
+        batch_size: int = BATCH_SIZE,
+        maxiter: int = MAXITER,
+        tol: float = TOL,
+        update_interval: int | None = None,
+        start: str = "kmeans",
+        save_dir: str | PathLike | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
     ):
         super().__init__(
             n_clusters,

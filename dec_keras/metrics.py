@@ -4,12 +4,14 @@ The three compare two partitions: neither the names nor the number of the cluste
 """
 
 import numpy as np
+import scipy.sparse
+from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score, silhouette_score
 from sklearn.metrics.cluster import contingency_matrix
 
 
-def acc(y_true, y_pred):
+def acc(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """Unsupervised clustering accuracy (DEC paper, eq. 10).
 
     The share of samples that are right under the best one-to-one matching of clusters to classes, found with the
@@ -32,7 +34,7 @@ def acc(y_true, y_pred):
 cluster_acc = acc  # its name in the IDEC repo
 
 
-def match(y_true, y_pred):
+def match(y_true: ArrayLike, y_pred: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[tuple[int, int]]]:
     """The matching that `acc` scores: one-to-one of clusters to classes, with most samples in matched pairs.
 
     Arguments and errors as for `acc`.
@@ -48,7 +50,7 @@ def match(y_true, y_pred):
     return counts, np.unique(y_true), np.unique(y_pred), list(zip(rows.tolist(), columns.tolist(), strict=True))
 
 
-def nmi(y_true, y_pred):
+def nmi(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """Normalised mutual information, arithmetic mean of the entropies (scikit-learn's default), in [0, 1].
 
     Arguments and errors as for `acc`.
@@ -56,7 +58,7 @@ def nmi(y_true, y_pred):
     return float(normalized_mutual_info_score(*_check_labels(y_true, y_pred)))
 
 
-def ari(y_true, y_pred):
+def ari(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """Adjusted Rand index: 0 on average for random labels, at most 1, can be negative.
 
     Arguments and errors as for `acc`.
@@ -64,12 +66,12 @@ def ari(y_true, y_pred):
     return float(adjusted_rand_score(*_check_labels(y_true, y_pred)))
 
 
-def scores(y_true, y_pred):
+def scores(y_true: ArrayLike, y_pred: ArrayLike) -> dict[str, float]:
     """All three scores as a dict `{"acc": ..., "nmi": ..., "ari": ...}`; arguments and errors as for `acc`."""
     return {"acc": acc(y_true, y_pred), "nmi": nmi(y_true, y_pred), "ari": ari(y_true, y_pred)}
 
 
-def silhouette(points, labels):
+def silhouette(points: np.ndarray | scipy.sparse.csr_matrix, labels: np.ndarray) -> float:
     """Mean silhouette of clusters, in [-1, 1]; -1 where there is none: all samples in one cluster, or each in its own.
 
     Args:
@@ -79,7 +81,7 @@ def silhouette(points, labels):
     return float(silhouette_score(points, labels)) if 1 < len(np.unique(labels)) < len(labels) else -1.0
 
 
-def _check_labels(y_true, y_pred):
+def _check_labels(y_true: ArrayLike, y_pred: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     y_true, y_pred = np.asarray(y_true), np.asarray(y_pred)
     for name, labels in (("y_true", y_true), ("y_pred", y_pred)):
         if labels.ndim != 1 or labels.size == 0:

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from sklearn.preprocessing import MinMaxScaler, normalize
 
 from dec_keras import CHECKOUT
 from dec_keras.data.arrays import npz
-from dec_keras.data.reading import ALIASES, About
+from dec_keras.data.reading import ALIASES, About, Reading
 from dec_keras.data.samples import Samples, check_labels
 from dec_keras.data.user_data import READERS, is_own, read
 from dec_keras.errors import InputError
@@ -39,7 +40,9 @@ class MissingData(InputError):
     """A data set's files are not here and cannot be downloaded."""
 
 
-def load_data(dataset_name, how=None):
+def load_data(
+    dataset_name: str | PathLike, how: Reading | None = None
+) -> tuple[np.ndarray | scipy.sparse.csr_matrix, np.ndarray | None]:
     """Loads a data set by name, or from a file.
 
     Args:

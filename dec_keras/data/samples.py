@@ -2,9 +2,11 @@
 
 import math
 import zlib
+from typing import TypeAlias
 
 import numpy as np
 import scipy.sparse
+from numpy.typing import ArrayLike
 
 from dec_keras.errors import InputError
 from dec_keras.files.untrusted import check_features
@@ -35,7 +37,7 @@ class Samples:
         self.checksum = self._check_and_sum()
 
     @classmethod
-    def of(cls, x):
+    def of(cls, x: "SamplesLike") -> "Samples":
         """x itself if it is Samples, which were checked; else the Samples of x."""
         return x if isinstance(x, cls) else cls(x)
 
@@ -85,6 +87,9 @@ class Samples:
                 f"row {first[0]}, column {first[1]}: fill or drop them."
             )
         return crc
+
+
+SamplesLike: TypeAlias = Samples | ArrayLike | scipy.sparse.spmatrix | scipy.sparse.sparray
 
 
 def _two_axes(x):

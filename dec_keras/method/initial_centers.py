@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from operator import itemgetter
 
 import numpy as np
+import scipy.sparse
 from scipy.stats import entropy
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
@@ -19,7 +20,9 @@ MINI_BATCH = 4096  # codes, of k-means in mini-batches
 SEARCH_CODES = 15_000  # among which a mixture's restarts are compared
 
 
-def kmeans_start(codes, n_clusters, seed=None, n_init=20):
+def kmeans_start(
+    codes: np.ndarray | scipy.sparse.csr_matrix, n_clusters: int, seed: int | None = None, n_init: int = 20
+) -> tuple[np.ndarray, np.ndarray]:
     """k-means on the codes: the restart of lowest inertia (DEC paper, sections 3.2 and 4.3: 20 restarts).
 
     More than `MANY_CODES` codes are clustered in mini-batches (Sculley, WWW 2010), which is said.
@@ -44,7 +47,9 @@ def kmeans_start(codes, n_clusters, seed=None, n_init=20):
     return kmeans.cluster_centers_, kmeans.labels_
 
 
-def gmm_start(codes, n_clusters, seed=None, n_init=30):
+def gmm_start(
+    codes: np.ndarray, n_clusters: int, seed: int | None = None, n_init: int = 30
+) -> tuple[np.ndarray, np.ndarray]:
     """A Gaussian mixture with full covariances on the codes: the restart that separates best.
 
     That is the one of highest ICL (Biernacki, Celeux, Govaert, PAMI 2000) for equal proportions: its likelihood, less
@@ -92,7 +97,7 @@ def _restart(codes, n_clusters, i, random):
 STARTS = {"kmeans": kmeans_start, "gmm": gmm_start}
 
 
-def check_start(start):
+def check_start(start: str) -> None:
     """Raises InputError unless `start` names one of `STARTS`."""
     if start not in STARTS:
         raise InputError(f"start is {start!r}: choose from {', '.join(STARTS)}.")

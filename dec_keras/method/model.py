@@ -1,8 +1,12 @@
 """The papers' model: the stacked autoencoder, the soft assignment Q (eq. 1) and the target distribution P (eq. 3)."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 from keras import layers, ops
+from numpy.typing import ArrayLike
 
 from dec_keras.errors import InputError, check_number, check_whole
 
@@ -10,7 +14,7 @@ if keras.backend.backend() != "tensorflow":
     raise ImportError("DEC needs Keras' TensorFlow backend: set KERAS_BACKEND=tensorflow before you start Python.")
 
 
-def soft_assign(z, centers, alpha=1.0):
+def soft_assign(z: Any, centers: Any, alpha: float = 1.0) -> Any:
     """Student's t soft assignment Q (DEC paper, eq. 1).
 
     q_ij = (1 + ||z_i - mu_j||^2 / alpha)^(-(alpha + 1) / 2), normalised over j.
@@ -28,7 +32,7 @@ def soft_assign(z, centers, alpha=1.0):
     return q / ops.sum(q, axis=1, keepdims=True)
 
 
-def target_distribution(q):
+def target_distribution(q: ArrayLike) -> np.ndarray:
     """Target distribution P (DEC paper, eq. 3): p_ij = (q_ij^2 / f_j) / sum_j' (q_ij'^2 / f_j'), f_j = sum_i q_ij.
 
     Args:
@@ -58,7 +62,9 @@ class ClusteringLayer(layers.Layer):
         `(batch, k)`.
     """
 
-    def __init__(self, n_clusters, weights=None, alpha=1.0, **kwargs):
+    def __init__(
+        self, n_clusters: int, weights: np.ndarray | Sequence | None = None, alpha: float = 1.0, **kwargs: Any
+    ):
         super().__init__(**kwargs)
         self.n_clusters = check_whole("n_clusters", n_clusters, at_least=1)
         self.alpha = check_number("alpha", alpha, above=0)
@@ -82,11 +88,13 @@ class ClusteringLayer(layers.Layer):
     def compute_output_shape(self, input_shape):
         return input_shape[0], self.n_clusters
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "n_clusters": self.n_clusters, "alpha": self.alpha}
 
 
-def autoencoder(dims, act="relu", init="glorot_uniform"):
+def autoencoder(
+    dims: Sequence[int], act: str = "relu", init: Any = "glorot_uniform"
+) -> tuple[keras.Model, keras.Model]:
     """Builds a symmetric, fully connected autoencoder with a linear code and a linear output (DEC paper, section 3.2).
 
     Args:

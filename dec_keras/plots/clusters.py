@@ -1,8 +1,11 @@
 """What is in the clusters: their samples, terms, classes and sizes."""
 
 import math
+from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
+import scipy.sparse
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -10,10 +13,11 @@ from dec_keras import metrics
 from dec_keras.plots.style import COLORS, grid_of_axes, shorten, styled
 
 TOP = 10  # samples or terms of a cluster; the paper's figure has 10
+Matrix: TypeAlias = np.ndarray | scipy.sparse.csr_matrix
 
 
 @styled
-def top_samples(rows, title):
+def top_samples(rows: dict[str, np.ndarray], title: str) -> Figure:
     """The samples of each cluster that score highest, one row a cluster (DEC paper, the figure of section 4.3).
 
     Args:
@@ -28,7 +32,7 @@ def top_samples(rows, title):
 
 
 @styled
-def reconstructions(rows, title):
+def reconstructions(rows: dict[str, np.ndarray], title: str) -> Figure:
     """Images over what the autoencoder makes of them.
 
     Args:
@@ -64,7 +68,7 @@ def _montage(rows, columns, title, y_label, x_label):
 
 
 @styled
-def top_terms(x, labels, n_clusters, terms, title):
+def top_terms(x: Matrix, labels: np.ndarray, n_clusters: int, terms: Sequence[str], title: str) -> Figure:
     """The terms that tell each cluster from the rest: highest mean in it, less the mean of the others.
 
     Args:
@@ -93,7 +97,7 @@ def top_terms(x, labels, n_clusters, terms, title):
 
 
 @styled
-def confusion(y, labels, title):
+def confusion(y: np.ndarray, labels: np.ndarray, title: str) -> Figure:
     """Classes against clusters, each cluster in the place of the class it is matched to (Hungarian algorithm).
 
     Args:
@@ -115,13 +119,13 @@ def confusion(y, labels, title):
     axis = figure.subplots()
     axis.set_title(title)
     image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    letters = {"fontsize": min(8, 72 * size / (max(3, len(str(counts.max()))) * 0.75))}
+    in_cells = min(8, 72 * size / (max(3, len(str(counts.max()))) * 0.75))
     for i, j in zip(*np.nonzero(counts), strict=True):
         color = "white" if shares[i, j] > 0.65 else "black"
-        axis.text(j, i, counts[i, j], ha="center", va="center", color=color, **letters)
-    small = {"fontsize": min(9, 72 * size * 0.8)}
-    axis.set_xticks(range(columns), clusters[order], **small)
-    axis.set_yticks(range(rows), [shorten(name, 20) for name in names], **small)
+        axis.text(j, i, str(counts[i, j]), ha="center", va="center", color=color, fontsize=in_cells)
+    beside = min(9, 72 * size * 0.8)
+    axis.set_xticks(range(columns), clusters[order], fontsize=beside)
+    axis.set_yticks(range(rows), [shorten(name, 20) for name in names], fontsize=beside)
     axis.set(xlabel="cluster, matched to the classes", ylabel="class")
     axis.spines[:].set_visible(True)
     figure.colorbar(image, ax=axis, label="share of the class", shrink=0.8)
@@ -129,7 +133,7 @@ def confusion(y, labels, title):
 
 
 @styled
-def cluster_sizes(labels, n_clusters, title):
+def cluster_sizes(labels: np.ndarray, n_clusters: int, title: str) -> Figure:
     """Samples of each cluster as bars, and where they would all be equal.
 
     Args:
@@ -155,7 +159,9 @@ def cluster_sizes(labels, n_clusters, title):
     return figure
 
 
-def distinctive_terms(x, labels, cluster, terms, n=TOP):
+def distinctive_terms(
+    x: Matrix, labels: np.ndarray, cluster: int, terms: Sequence[str], n: int = TOP
+) -> list[tuple[str, float]]:
     """[(term, mean in the cluster less the mean of the others)] of the n highest above 0; [] for an empty cluster."""
     inside = labels == cluster
     if not inside.any():
@@ -166,7 +172,7 @@ def distinctive_terms(x, labels, cluster, terms, n=TOP):
     return [(str(terms[i]), float(difference[i])) for i in best if difference[i] > 0]
 
 
-def as_images(x, shape, low, high):
+def as_images(x: np.ndarray, shape: tuple[int, ...], low: float, high: float) -> np.ndarray:
     """Samples of shape `(m, d)` as uint8 images of shape `(m, *shape)`: `low` becomes black and `high` white."""
     shades = (x - low) / max(float(high - low), 1e-12)
     return (shades.clip(0, 1) * 255).round().astype(np.uint8).reshape(len(x), *shape)

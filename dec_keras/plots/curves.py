@@ -1,15 +1,19 @@
 """Curves of a training, and of numbers of clusters."""
 
 import textwrap
+from typing import Any, TypeAlias
 
 import numpy as np
+from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from dec_keras.plots.style import COLORS, LINES, MARKERS, grid_of_axes, styled
 
+Log: TypeAlias = dict[str, np.ndarray]
+
 
 @styled
-def training_curves(pretraining, log, title):
+def training_curves(pretraining: dict[str, Log], log: Log, title: str) -> Figure:
     """Losses, scores and changed labels over the training.
 
     Args:
@@ -69,7 +73,9 @@ def _lines(axis, lines):
 
 
 @styled
-def numbers_of_clusters(rows, best, k, reason, title):
+def numbers_of_clusters(
+    rows: list[dict[str, Any]], best: dict[str, int], k: int | None, reason: str, title: str
+) -> Figure:
     """What `choose_k.py` measured, over the number of clusters.
 
     Args:

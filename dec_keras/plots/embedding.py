@@ -1,6 +1,7 @@
 """Codes in the plane."""
 
 import math
+from collections.abc import Sequence
 from contextlib import suppress
 
 import numpy as np
@@ -14,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from dec_keras.plots.style import styled
 
 
-def pca(z):
+def pca(z: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     """The first two principal components: points of shape `(n, 2)`, and the axes' names with their variance's share."""
     z = _at_least_two(z)
     components = PCA(2, random_state=0)
@@ -29,11 +30,11 @@ def _at_least_two(z):
     return np.pad(z, ((0, 0), (0, max(0, 2 - z.shape[1]))))
 
 
-def neighbours(z):
+def neighbours(z: np.ndarray) -> tuple[str, np.ndarray]:
     """UMAP, or t-SNE where umap-learn is not installed: its name, and points of shape `(n, 2)`, the same every time."""
     name, method = "t-SNE", TSNE(perplexity=min(30, (len(z) - 1) / 3), init="pca", random_state=0)
     with suppress(ImportError):
-        from umap import UMAP
+        from umap import UMAP  # pyright: ignore[reportMissingImports]
 
         if len(z) > 15:  # the neighbours that it looks at
             name, method = "UMAP", UMAP(random_state=0, n_jobs=1)
@@ -44,7 +45,7 @@ def neighbours(z):
 
 
 @styled
-def embedding(panels, title):
+def embedding(panels: Sequence[Sequence[tuple]], title: str) -> Figure:
     """Points in the plane, coloured by group.
 
     Args:

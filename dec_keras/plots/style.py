@@ -2,6 +2,8 @@
 
 import math
 from dataclasses import dataclass
+from os import PathLike
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -15,7 +17,7 @@ MAX_GROUPS = 40  # told apart in a scatter; the smallest beyond it are drawn as 
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
 LINES = ("-", "--", ":")
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.spines.top": False,
@@ -36,15 +38,17 @@ class GroupStyle:
     index: int
 
     @property
-    def color(self):
+    def color(self) -> str:
         return COLORS[self.index % len(COLORS)]
 
     @property
-    def marker(self):
+    def marker(self) -> str:
         return MARKERS[self.index % len(MARKERS)]
 
 
-def group_styles(groups, names, matched=None):
+def group_styles(
+    groups: np.ndarray, names: dict[Any, str], matched: dict[Any, int] | None = None
+) -> tuple[np.ndarray, dict[Any, GroupStyle]]:
     """How each group is drawn.
 
     Args:
@@ -90,8 +94,8 @@ def shorten(name, length):
 
 
 @matplotlib.rc_context(rc=STYLE)
-def save(figure, path):
+def save(figure: Figure, path: str | PathLike) -> None:
     """Saves a Figure as `path` + ".png" and ".svg", byte for byte the same every time."""
-    for suffix, options in ((".png", {"dpi": 150}), (".svg", {"dpi": 150, "metadata": {"Date": None}})):
+    for suffix, metadata in ((".png", None), (".svg", {"Date": None})):
         with atomic_write(f"{path}{suffix}") as temporary:
-            figure.savefig(temporary, **options)
+            figure.savefig(temporary, dpi=150, metadata=metadata)

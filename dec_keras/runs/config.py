@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 from dec_keras.data.reading import ALIASES, DATASETS, SCALES, Reading, check_scale
 from dec_keras.errors import InputError, check_number, check_share, check_whole
@@ -53,8 +54,8 @@ class RunConfig:
     seed: int = 0
     ae_weights: str | None = None
     source: str | None = None
-    dims: tuple | None = None
-    scale: object = None
+    dims: tuple[int, ...] | None = None
+    scale: str | float | None = None
     init: str | dict | None = None
     pretraining: str | None = None
     pretrain_optimizer: dict | None = None
@@ -84,15 +85,15 @@ class RunConfig:
                 raise InputError(f"{name} is {getattr(self, name)!r}: choose from {', '.join(choices)}.")
 
     @property
-    def dataset_name(self):
+    def dataset_name(self) -> str:
         """The data set's name where it has several; a path as it is."""
         return ALIASES.get(self.dataset, self.dataset)
 
     @property
-    def is_user_data(self):
+    def is_user_data(self) -> bool:
         return self.dataset_name not in DATASETS
 
-    def with_protocol(self):
+    def with_protocol(self) -> "RunConfig":
         """The config in which the protocol's settings stand where None stood."""
         row = get_settings(self.dataset_name, self.protocol, self.method)
         if self.pretraining not in (None, row.pretraining):
@@ -101,31 +102,31 @@ class RunConfig:
         return replace(self, **missing)
 
     @property
-    def pretrain_method(self):
+    def pretrain_method(self) -> str:
         """Name of DEC's method that pretrains."""
         return "pretrain_layerwise" if self.pretraining == "layerwise" else "pretrain"
 
-    def pretrain_arguments(self):
+    def pretrain_arguments(self) -> dict[str, Any]:
         """Arguments of `pretrain_method`; layer by layer the optimizer is the paper's."""
         arguments = {"epochs": self.pretrain_epochs, "batch_size": self.batch_size}
         if self.pretraining == "layerwise":
             return arguments
         return arguments | {"optimizer": self.pretrain_optimizer, "schedule": self.pretrain_schedule}
 
-    def compile_arguments(self):
+    def compile_arguments(self) -> dict[str, Any]:
         return {"gamma": self.gamma} if self.method == "IDEC" else {}
 
-    def fit_arguments(self):
+    def fit_arguments(self) -> dict[str, Any]:
         names = ("maxiter", "batch_size", "tol", "update_interval", "start")
         return {name: getattr(self, name) for name in names}
 
-    def resolved(self, n):
+    def resolved(self, n: int) -> "RunConfig":
         """The config with nothing left open: the protocol's settings, and lengths as numbers, for n samples."""
         return resolve_lengths(self.with_protocol(), n, self.batch_size)
 
-    def as_json(self):
+    def as_json(self) -> dict[str, Any]:
         """A dict of JSON's types, numbers as numbers, for run.json."""
-        values = asdict(self) | {"dataset": self.dataset_name, "dims": list(self.dims)}
+        values = asdict(self) | {"dataset": self.dataset_name, "dims": self.dims and list(self.dims)}
         values["ae_weights"] = None if self.ae_weights is None else str(self.ae_weights)
         values["reading"] = {name: value for name, value in values["reading"].items() if value not in (None, False)}
         if self.method == "DEC":
@@ -161,7 +162,7 @@ class RunOptions:
 START_NAMES = {"kmeans": "k-means", "gmm": "GMM"}
 
 
-def describe(settings):
+def describe(settings: dict[str, Any]) -> dict[str, Any]:
     """{name: value} of a run's settings for people to read, from what `RunConfig.as_json` gives, or run.json has."""
     pretraining = f"{settings['pretraining']}, {settings['pretrain_epochs']} epochs"
     if settings["pretraining"] == "end-to-end":
@@ -185,5 +186,5 @@ def describe(settings):
     return rows | ({"gamma": settings["gamma"]} if "gamma" in settings else {})
 
 
-def describe_scale(scale):
+def describe_scale(scale: str | float) -> str:
     return f"{scale}, {SCALES[scale]}" if scale in SCALES else f"x {scale:g}"

@@ -3,6 +3,8 @@
 import functools
 import math
 import numbers
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec, TypeVar
 
 import keras
 import numpy as np
@@ -12,6 +14,9 @@ from dec_keras.files.models import load_weights
 from dec_keras.method import model as networks
 from dec_keras.method.protocols import ADAM
 from dec_keras.training.steps import get_optimizer
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 
 class Networks(tuple):
@@ -31,7 +36,7 @@ class Networks(tuple):
 
 
 @functools.wraps(networks.autoencoder)
-def autoencoder(dims, act="relu", init="glorot_uniform"):
+def autoencoder(dims: Sequence[int], act: str = "relu", init: Any = "glorot_uniform") -> Networks:
     return Networks(networks.autoencoder(dims, act, init))
 
 
@@ -106,7 +111,7 @@ class IDECSeedNames(SeedNames):
         self.model.compile(optimizer=get_optimizer(optimizer), loss=loss, loss_weights=weights)
 
 
-def seed_calls(method):
+def seed_calls(method: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
     """Lets a method of DEC or IDEC take the arguments that it has in the seed repos as well as its own."""
     translate = _CALLS[method.__name__]
 

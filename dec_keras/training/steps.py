@@ -1,13 +1,17 @@
 """Training steps, compiled: many batches in one call, each step by XLA where that pays."""
 
+from typing import Any, TypeAlias
+
 import keras
 import tensorflow as tf
 
 XLA_BATCHES = 1000  # a training of fewer is not worth XLA's compiling
 BATCHES_A_CALL = 32  # Python sees signals only between two calls
 
+OptimizerLike: TypeAlias = keras.optimizers.Optimizer | str | dict[str, Any]
 
-def get_optimizer(optimizer):
+
+def get_optimizer(optimizer: OptimizerLike) -> keras.optimizers.Optimizer:
     """`keras.optimizers.get` for a name, an optimizer or its serialised form, a dict that Keras would change.
 
     An optimizer that has trained something is copied, without its state: Keras 3 has it train nothing else.
