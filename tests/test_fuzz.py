@@ -1,4 +1,4 @@
-"""Damaged files: a share of each reader's mutations here, 2,000 of each in the slow tests; see fuzz.py."""
+"""Damaged files: a share of each reader's mutations here, 2,000 of each by `pytest -m fuzz`; see fuzz.py."""
 
 import time
 
@@ -22,7 +22,7 @@ def test_a_damaged_file_ends_in_an_error_or_a_correct_read(name):
     assert faults(name, FEW.get(name, 60)) == []
 
 
-@pytest.mark.slow
+@pytest.mark.fuzz
 @pytest.mark.parametrize("name", fuzz.READERS)
 def test_two_thousand_damaged_files_do_too(name):
     assert faults(name, 2000) == []
@@ -66,6 +66,13 @@ def waits(*_):
 def test_the_fuzzer_ends_what_hangs(limit, read, monkeypatch, tmp_path):
     monkeypatch.setattr(fuzz, limit, 0.5)
     assert fuzz.outcome(fuzz.Reader(None, read), tmp_path, "x") == "hang"
+
+
+def test_the_command_prints_a_table(capsys):
+    with pytest.raises(SystemExit) as end:
+        fuzz.main(["csv", "--mutations", "3"])
+    assert end.value.code is None
+    assert capsys.readouterr().out.splitlines()[-1].startswith("| csv | 3 | ")
 
 
 @pytest.mark.parametrize("name", ["sparse.npz", "jf.gz", "mat"])
