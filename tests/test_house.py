@@ -50,6 +50,13 @@ def test_the_top_level_has_its_doors_alone():
     assert set(DOORS) in forbidden
 
 
+def test_settings_of_tools_name_files_that_are_there():
+    mutated = tomllib.loads((ROOT / "tests/mutation.toml").read_text())["cosmic-ray"]
+    tests = re.findall(r"tests/\S+\.py", mutated["test-command"])
+    assert [name for name in mutated["module-path"] + tests if not (ROOT / name).exists()] == []
+    assert [name for name in PYPROJECT["tool"]["pyright"]["include"] if not (ROOT / name).exists()] == []
+
+
 @pytest.fixture
 def others(tmp_path):
     """A folder of other packages with names that are, or were, modules of this project."""
