@@ -18,17 +18,20 @@ import time
 from pathlib import Path
 from time import perf_counter
 
-import clustering
 import keras
 import numpy as np
 import scipy.sparse
 import tensorflow as tf
 
 from DEC import DEC
-from dec_keras.data.datasets import load_data
+from dec_keras.data.datasets import load
+from dec_keras.data.samples import Samples
+from dec_keras.method.clustering import _assign
+from dec_keras.method.initial_centers import kmeans_start
+from dec_keras.method.model import target_distribution
 from dec_keras.method.protocols import BATCH_SIZE, CODE_DIMS
 from dec_keras.training.pipeline import endless_batches, predict
-from dec_keras.training.steps import BatchTrainer
+from dec_keras.training.steps import Trainer
 
 ROUNDS = 5
 SAMPLES, FEATURES, NON_ZEROS = 685_071, 2_000, 60  # the DEC paper's full REUTERS; about its words a document
@@ -80,28 +83,28 @@ def train(x, n_clusters=10, steps=200):
     codes = predict(dec.encoder, x)
     times["encoding"] = perf_counter() - start
     start = perf_counter()
-    centers, labels = clustering.kmeans_start(codes, n_clusters, 0)
+    centers, _ = kmeans_start(codes, n_clusters, 0)
     times["k-means"] = perf_counter() - start
 
     dec.model.get_layer("clustering").set_weights([centers])
-    interval_end = clustering._IntervalEnd(dec, x, None, clustering.ClusteringResult(labels, labels, 0), 0, 1, None)
-    interval_end.refresh()
+    p = tf.Variable(target_distribution(_assign(dec, x)[0]), trainable=False)
     start = perf_counter()
-    interval_end.refresh()
+    p.assign(target_distribution(_assign(dec, x)[0]))
     times["refresh of P"] = perf_counter() - start
-    targets = lambda indices, batch: (batch, tf.gather(interval_end.p, indices))  # noqa: E731
+    targets = lambda indices, batch: (batch, tf.gather(p, indices))  # noqa: E731
     times["clustering batch"] = fit(dec.model, x, targets, None, steps)
     return times
 
 
 def fit(model, x, prepare, shuffle, steps):
     """Seconds of a batch: the median of `ROUNDS`, once the step is compiled."""
-    trainer = BatchTrainer(model, prepare, n_batches=10_000)
-    batches, ends = endless_batches(x, BATCH_SIZE, shuffle), []
-    clock = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: ends.append(perf_counter()))
-    how = {"epochs": ROUNDS + 1, "steps_per_epoch": steps // ROUNDS, "shuffle": False, "verbose": 0}
-    trainer.fit(batches, callbacks=[clock], **how)
-    return np.median(np.diff(ends)) / (steps // ROUNDS)
+    trainer, times = Trainer(model, endless_batches(x, BATCH_SIZE, shuffle), prepare, n_batches=10_000), []
+    for _ in range(ROUNDS + 1):
+        start = perf_counter()
+        trainer.train(steps // ROUNDS)
+        trainer.losses()
+        times.append(perf_counter() - start)
+    return np.median(times[1:]) / (steps // ROUNDS)
 
 
 def sparse(_):
@@ -110,7 +113,7 @@ def sparse(_):
     values = random.uniform(0, 10, SAMPLES * NON_ZEROS).astype(np.float32)
     starts = np.arange(0, SAMPLES * NON_ZEROS + 1, NON_ZEROS)
     x = scipy.sparse.csr_matrix((values, columns.ravel(), starts), (SAMPLES, FEATURES))
-    report(f"CSR of {x.shape}, {NON_ZEROS} non-zeros a row", train(x, n_clusters=4))
+    report(f"CSR of {x.shape}, {NON_ZEROS} non-zeros a row", train(Samples(x), n_clusters=4))
     print_peak()
 
 
@@ -130,8 +133,8 @@ def mapped(args):
             x[start : start + 100_000] = random.random((min(100_000, n - start), d), dtype=np.float32)
         del x
         memory.start()
-        x, _ = load_data(str(path))
-        report(f"mapped file of {x.shape}, {x.nbytes / 1e9:.1f} GB", train(x))
+        x, _, _ = load(str(path))
+        report(f"mapped file of {x.shape}, {x.x.nbytes / 1e9:.1f} GB", train(x))
     finally:
         path.unlink(missing_ok=True)
     print(f"peak of anonymous memory: {memory.peak:.2f} GB")
@@ -141,7 +144,7 @@ def growth(_):
     random = np.random.default_rng(0)
     for n, k in ((10_000, 10), (100_000, 10), (100_000, 30), (100_000, 100), (1_000_000, 10)):
         x = random.random((n, 100), dtype=np.float32)
-        times = train(x, k)
+        times = train(Samples(x), k)
         each = {f"{name}, a sample": times[name] / n for name in ("encoding", "k-means", "refresh of P")}
         each |= {f"{name}, a sample": times[name] / BATCH_SIZE for name in ("pretraining batch", "clustering batch")}
         report(f"{n} samples of 100 features, {k} clusters", each)

@@ -17,16 +17,17 @@ import tempfile
 from pathlib import Path
 from time import perf_counter
 
-import clustering
 import keras
 import numpy as np
 import tensorflow as tf
 
 from DEC import DEC
-from dec_keras.data.datasets import load_data
-from dec_keras.method.protocols import BATCH_SIZE, CODE_DIMS, MAXITER, get_settings
+from dec_keras.data.datasets import load
+from dec_keras.method.clustering import _assign
+from dec_keras.method.model import target_distribution
+from dec_keras.method.protocols import BATCH_SIZE, CODE_DIMS, get_settings
 from dec_keras.training.pipeline import batches_per_epoch, endless_batches
-from dec_keras.training.steps import BatchTrainer
+from dec_keras.training.steps import Trainer, get_optimizer
 
 LONG = 10_000  # batches: as in a real run, steps are compiled by XLA
 
@@ -39,7 +40,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--clustpy_python", default=sys.executable)
     args = parser.parse_args()
-    x, y = load_data(args.dataset)
+    x, y, _ = load(args.dataset)
     print(f"{args.what}, {args.dataset}, {args.protocol}, {os.cpu_count()} cores, TensorFlow {tf.__version__}")
     Benchmark(x, y, get_settings(args.dataset, args.protocol), args).run()
 
@@ -48,7 +49,7 @@ class Benchmark:
     """The rivals, each a function that does one round."""
 
     def __init__(self, x, y, settings, args):
-        self.x, self.n_clusters, self.settings, self.args = x, len(np.unique(y)), settings, args
+        self.samples, self.x, self.n_clusters, self.settings, self.args = x, x.x, len(np.unique(y)), settings, args
         self.epoch = batches_per_epoch(x, BATCH_SIZE)
         self.interval = settings.update_interval or self.epoch
 
@@ -94,41 +95,34 @@ class Benchmark:
     def dec(self):
         keras.utils.set_random_seed(0)
         dec = DEC([self.x.shape[1], *CODE_DIMS], self.n_clusters, init=self.settings.init, seed=0)
-        dec.autoencoder.compile(clustering.get_optimizer(self.settings.pretrain_optimizer), "mse")
+        dec.autoencoder.compile(get_optimizer(self.settings.pretrain_optimizer), "mse")
         return dec
 
     def pretraining(self, dec, rival):
-        trainer = BatchTrainer(dec.autoencoder, lambda _, batch: (batch, batch), LONG)
-        return self.take_turns("pretraining, an epoch", trainer, self.epoch, [], 0, rival)
+        batches = endless_batches(self.samples, BATCH_SIZE, shuffle=0)
+        trainer = Trainer(dec.autoencoder, batches, lambda _, batch: (batch, batch), LONG)
+        return self.take_turns("pretraining, an epoch", lambda: train(trainer, self.epoch), rival)
 
     def clustering(self, rival, refresh=True):
         dec = self.dec()
         dec.compile(self.settings.optimizer)
-        labels = np.zeros(self.x.shape[0], int)
-        result = clustering.ClusteringResult(labels, labels, 0)
-        interval_end = clustering._IntervalEnd(dec, self.x, None, result, 0, MAXITER, None)
-        interval_end.refresh()
+        p = tf.Variable(target_distribution(_assign(dec, self.samples)[0]), trainable=False)
 
         def with_targets(indices, batch):
-            return batch, tf.gather(interval_end.p, indices)
+            return batch, tf.gather(p, indices)
 
-        trainer = BatchTrainer(dec.model, with_targets, LONG)
-        callbacks = [interval_end] if refresh else []
-        return self.take_turns("clustering, an interval", trainer, self.interval, callbacks, None, rival)
+        def interval():
+            train(trainer, self.interval)
+            if refresh:
+                p.assign(target_distribution(_assign(dec, self.samples)[0]))
 
-    def take_turns(self, name, trainer, steps, callbacks, shuffle, rival):
-        """{name: median seconds} of an "epoch" of one long `fit`, and of the rival, which runs between two of them."""
+        trainer = Trainer(dec.model, endless_batches(self.samples, BATCH_SIZE), with_targets, LONG)
+        return self.take_turns("clustering, an interval", interval, rival)
+
+    def take_turns(self, name, ours, rival):
+        """{name: median seconds} of our round and of the rival's, by turns."""
         ((rival_name, rival_round),) = rival.items()
-        turns = Turns(rival_round)
-        trainer.fit(
-            endless_batches(self.x, BATCH_SIZE, shuffle),
-            epochs=self.args.rounds + 1,
-            steps_per_epoch=steps,
-            shuffle=False,
-            verbose=0,
-            callbacks=[*callbacks, turns],
-        )
-        rounds = np.array(turns.rounds[1:])  # the first compiles
+        rounds = np.array([[seconds(ours), seconds(rival_round)] for _ in range(self.args.rounds + 1)])[1:]
         medians = dict(zip((name, rival_name), np.median(rounds, axis=0), strict=True))
         for (who, median), times in zip(medians.items(), rounds.T, strict=True):
             print(f"{who:<32}{median:9.3f} s   ({times.min():.3f} to {times.max():.3f}, {len(times)} rounds)")
@@ -153,7 +147,7 @@ class Benchmark:
         model, n, starts = dec.model, self.x.shape[0], itertools.cycle(range(0, self.x.shape[0], BATCH_SIZE))
 
         def interval():
-            p = clustering.target_distribution(model.predict(self.x, verbose=0))
+            p = target_distribution(model.predict(self.x, verbose=0))
             for start in itertools.islice(starts, self.interval):
                 rows = slice(start, min(start + BATCH_SIZE, n))
                 model.train_on_batch(self.x[rows], p[rows])
@@ -178,21 +172,16 @@ class Benchmark:
         return lambda: [batch() for _ in range(self.epoch)]
 
 
-class Turns(keras.callbacks.Callback):
-    """Times the epochs of a `fit`, and a round of the rival after each; rows of `rounds` have both times."""
+def train(trainer, n):
+    trainer.reset()
+    trainer.train(n)
+    trainer.losses()
 
-    def __init__(self, rival):
-        super().__init__()
-        self.rival, self.rounds, self.start = rival, [], None
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self.start = perf_counter()
-
-    def on_epoch_end(self, epoch, logs=None):
-        ours = perf_counter() - self.start
-        start = perf_counter()
-        self.rival()
-        self.rounds.append((ours, perf_counter() - start))
+def seconds(round_):
+    start = perf_counter()
+    round_()
+    return perf_counter() - start
 
 
 def print_ratio(medians):
