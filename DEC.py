@@ -14,7 +14,7 @@ from typing import Any, ClassVar, cast
 
 from dec_keras.runs.command_line import start_run
 
-command_line = parse_run("DEC") if __name__ == "__main__" else ()  # first, since TensorFlow takes seconds to load
+command_line = start_run("DEC") if __name__ == "__main__" else ()  # before Keras, which takes seconds to load
 
 import keras
 import numpy as np
@@ -104,7 +104,7 @@ class DEC(SeedNames):
         callbacks: Sequence[keras.callbacks.Callback] = (),
         resume: bool = False,
     ) -> None:
-        """Pretrains the autoencoder end to end; see `autoencoder.pretrain`, which has the same arguments.
+        """Pretrains the autoencoder end to end; see `pretraining.pretrain`, which has the same arguments.
 
         The default optimizer is Adam with the seed repos' epsilon (`protocols.ADAM`). Writes `pretrain_log.csv` and
         `ae_weights.h5` to `save_dir`, which is made if need be; None: writes nothing. With `resume` it goes on with the
@@ -133,7 +133,7 @@ class DEC(SeedNames):
         callbacks: Sequence[keras.callbacks.Callback] = (),
         resume: bool = False,
     ) -> None:
-        """Pretrains the autoencoder as the paper does; see `autoencoder.pretrain_layerwise`, with the same arguments.
+        """Pretrains the autoencoder as the paper does; see `pretraining.pretrain_layerwise`, with the same arguments.
 
         Writes `pretrain_layer_<i>_log.csv`, `pretrain_log.csv` and `ae_weights.h5` to `save_dir`, which is made if need
         be; None: writes nothing.
@@ -214,12 +214,12 @@ class DEC(SeedNames):
 
     @seed_calls
     def load_weights(self, weights: str | PathLike) -> None:
-        """Loads `DEC_model_final.h5`, or a `.h5` file of weights by Keras 2; see `weights.load_weights`."""
+        """Loads `DEC_model_final.h5`, or a `.h5` file of weights by Keras 2; see `files.models.load_weights`."""
         load_weights(self.model, weights)
 
     @staticmethod
     def target_distribution(q: np.ndarray) -> np.ndarray:
-        """P of Q; see `clustering.target_distribution`."""
+        """P of Q; see `model.target_distribution`."""
         return target_distribution(q)
 
     @staticmethod

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from dec_keras.runs.command_line import start_run
 
-command_line = parse_run("IDEC") if __name__ == "__main__" else ()  # first, since TensorFlow takes seconds to load
+command_line = start_run("IDEC") if __name__ == "__main__" else ()  # before Keras, which takes seconds to load
 
 import keras
 

@@ -15,10 +15,11 @@ import tensorflow as tf
 from PIL import Image
 
 from DEC import DEC
-from dec_keras.data import datasets
+from dec_keras.data import datasets, reading, user_data
 from dec_keras.data.samples import Samples
+from dec_keras.data.scaling import FITS
 from dec_keras.method.initial_centers import gmm_start, kmeans_start
-from dec_keras.method.protocols import BY_SIZE, PAPER_LENGTH
+from dec_keras.method.protocols import BY_SIZE, PAPER_LENGTH, PROTOCOLS
 from dec_keras.runs.command_line import parse_run
 from dec_keras.runs.run import reconstruction_error, report_sizes
 from IDEC import IDEC
@@ -125,6 +126,22 @@ def test_help_names_every_argument_and_default(capsys):
         assert default in text
 
 
+def test_help_names_the_data_sets_and_kinds_of_files_that_are_read():
+    """They stand in `reading` too, which loads fast."""
+    assert tuple(PROTOCOLS["dec-keras"])[:-1] == reading.DATASETS
+    assert set(reading.DATASETS) == set(datasets.DATASETS)
+    assert tuple(user_data.READERS) == reading.ENDINGS
+    assert tuple(reading.SCALES) == ("auto", *FITS, "l2", "none")
+
+
+def test_a_header_is_there_or_not(tmp_path):
+    (tmp_path / "x.csv").touch()
+    answers = [
+        parse_run("DEC", [str(tmp_path / "x.csv"), "--header", text])[0].reading.header for text in ("yes", "no")
+    ]
+    assert answers == [True, False]
+
+
 def bad_input(folder, x, y):
     """Files that are no good, and one that is."""
     np.savez(folder / "good.npz", x=x, y=y)
@@ -169,6 +186,7 @@ def bad_input(folder, x, y):
         (["--dataset", "{}/good.npz", "--save_dir", "{}/file/out"], "Cannot write to the folder"),
         (["--dataset", "{}/good.npz", "--save_dir", "/proc/out"], "Cannot write to the folder"),
         (["usps", "--dataset", "mnist"], "give the data set once"),
+        (["--header", "maybe"], "give yes or no"),
     ],
 )
 def test_bad_input_ends_in_one_sentence_and_code_2(blobs, tmp_path, monkeypatch, capsys, arguments, message):
@@ -234,8 +252,9 @@ def test_warnings_of_empty_and_dominant_clusters(capsys):
         ("paper", ["--pretrain_epochs", "7"], ("layerwise", 7)),
     ],
 )
-def test_a_pretraining_comes_with_its_own_length(protocol, more, expected):
-    settings = parse_run("DEC", ["my.npz", "--protocol", protocol, *more])[0].with_protocol()
+def test_a_pretraining_comes_with_its_own_length(protocol, more, expected, tmp_path):
+    (tmp_path / "my.npz").touch()
+    settings = parse_run("DEC", [str(tmp_path / "my.npz"), "--protocol", protocol, *more])[0].with_protocol()
     assert (settings.pretraining, settings.pretrain_epochs) == expected
 
 

@@ -11,7 +11,10 @@ SHOWN = 10  # columns or rows named in an error
 # What the command lines name, here since it must load fast: `datasets` and `user_data` have what the names stand for.
 DATASETS = ("mnist", "fmnist", "reuters10k", "reuters10k-xie", "rcv1-10k", "usps", "stl", "pendigits", "digits")
 ALIASES = {"reuters": "reuters10k", "reutersidf10k": "reuters10k"}
-ENDINGS = (*(".npy", ".npz", ".csv", ".tsv", ".parquet", ".h5", ".hdf5", ".mat", ".svmlight", ".svm", ".libsvm"),)
+ENDINGS = (
+    *(".npy", ".npz", ".csv", ".tsv", ".csv.gz", ".csv.bz2", ".tsv.gz", ".tsv.bz2", ".parquet"),
+    *(".h5", ".hdf5", ".h5ad", ".mat", ".svmlight", ".svm", ".libsvm"),
+)
 SCALES = {
     "auto": "as its numbers ask for",
     "minmax": "each feature to [0, 1]",

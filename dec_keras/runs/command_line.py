@@ -53,13 +53,15 @@ def start_run(method):
 
 
 def config_of(parser, method, args, dataset, n_clusters):
-    """The RunConfig of a namespace; a value out of range ends the program as argparse does."""
+    """The RunConfig of a namespace; a value that is no good ends the program with a sentence and exit code 2."""
     try:
         reading = Reading(**{name: getattr(args, name) for name in READING})
         given = {name: getattr(args, name) for name in OF_CONFIG}
-        return RunConfig(method, dataset, reading, n_clusters=n_clusters, **given)
+        config = RunConfig(method, dataset, reading, n_clusters=n_clusters, **given)
+        _check_paths(config)
+        return config
     except InputError as error:
-        parser.error(str(error))
+        parser.exit(2, f"{parser.prog}: error: {error}\n")
 
 
 def run_parser(method):
@@ -89,12 +91,12 @@ def add_shared_options(parser):
     """Adds what fills a RunConfig, in groups; returns the groups data, method, training and output."""
     data, method, training, output = map(parser.add_argument_group, ("data", "method", "training", "output"))
     add = data.add_argument
-    files = f"or a folder of images; or a file: {', '.join(ENDINGS)}; file.h5:/x names an array in it"
+    files = f"or a folder of images; or a file: {', '.join(ENDINGS)}; file:name names an array in it"
     add("--dataset", help=f"{', '.join(DATASETS)}; {files} (default: mnist)")
     column = "labels of a table: the column's name, or its number from 0, -1 for the last; of arrays: the array's name"
     add("--label_column", help=column)
     header = "whether the first line of a table names its columns (default: found out, or asked)"
-    add("--header", type=lambda text: {"yes": True, "no": False}.get(text, text), choices=(True, False), help=header)
+    add("--header", type=argument(_yes_or_no), metavar="yes|no", help=header)
     add("--image_size", type=argument(check_size), help="HEIGHT or HEIGHTxWIDTH that images are brought to")
     add("--color", action="store_true", help="read images in colour, not in grey")
     add("--labels_from_folders", action="store_true", help="an image's label is the name of the subfolder it is in")
@@ -117,6 +119,24 @@ def add_shared_options(parser):
     seed = "of weights, batches and k-means: the same seed, the same result (default: %(default)s)"
     add("--seed", default=0, help=seed)
     return data, method, training, output
+
+
+def _check_paths(config):
+    """Raises InputError where data or weights are not there; what else is wrong with them is found as they are read."""
+    name = config.dataset
+    if config.is_user_data and not any(Path(part).exists() for part in (name, name.rpartition(":")[0]) if part):
+        if "".join(Path(name.partition(":")[0]).suffixes).lower() in ENDINGS:
+            raise InputError(f"There is no file {name}: check the path.")
+        raise InputError(f"There is no data set {name!r}: choose from {', '.join(DATASETS)}, or give an existing path.")
+    weights = config.ae_weights
+    if weights is not None and not any(Path(file).is_file() for file in (weights, f"{weights}.h5")):
+        raise InputError(f"There is no weights file {weights}, nor {weights}.h5: check the path.")
+
+
+def _yes_or_no(text):
+    if text not in ("yes", "no"):
+        raise InputError(f"the value is {text}: give yes or no.")
+    return text == "yes"
 
 
 def argument(check):

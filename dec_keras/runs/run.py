@@ -23,6 +23,7 @@ from dec_keras.runs.predict import write_labels
 from dec_keras.runs.record import Record
 from dec_keras.training.pipeline import predictions
 
+LONG = 100  # epochs of pretraining on 70,000 samples
 STRATEGIES = {
     "none": tf.distribute.get_strategy,
     "mirrored": tf.distribute.MirroredStrategy,
@@ -190,6 +191,12 @@ def reconstruction_error(dec, x):
 
 
 def print_settings(settings, folder):
+    if (
+        settings["dataset"] in ("mnist", "fmnist")
+        and settings["pretrain_epochs"] >= LONG
+        and not settings["ae_weights"]
+    ):
+        print("This takes over an hour on two CPU cores; --protocol fast takes minutes.")
     print("Settings")
     for name, value in (describe(settings) | {"results": folder.path}).items():
         print(f"  {name:<16} {value}", flush=True)
