@@ -16,7 +16,7 @@ test-slow: .venv/ready  ## minutes; real data where DEC_DATA_DIR has it
 coverage: .venv/ready  ## of lines and branches, by the fast tests
 	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered
 
-mutants: .venv/ready  ## hours: changes the method and the metrics in place, one thing at a time; do it in a clone
+mutants: .venv/ready  ## hours: changes the files of tests/mutation.toml in place, one thing at a time; do it in a clone
 	$(BIN)/python -m pip install --quiet "cosmic-ray>=8.4"
 	PATH=$(CURDIR)/$(BIN):$$PATH; cosmic-ray init tests/mutation.toml mutants.sqlite && \
 	  cr-filter-operators mutants.sqlite tests/mutation.toml && cosmic-ray exec tests/mutation.toml mutants.sqlite
