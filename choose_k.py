@@ -12,13 +12,14 @@ from pathlib import Path
 
 from dec_keras.console import import_tensorflow, script_errors
 from dec_keras.errors import InputError, check_share
-from dec_keras.runs.command_line import add_shared_options, argument, config_of
+from dec_keras.runs.command_line import add_shared_options, argument, check_paths, config_of
 
 
 def main(arguments=None):
     """Compares numbers of clusters from the command line; bad input ends in a sentence and exit code 2."""
     args, config = parse(arguments)
     with script_errors("choose_k.py", "Stopped. The same command goes on."):
+        check_paths(config)
         import_tensorflow()
         from DEC import DEC
         from dec_keras.sweeps.choose_k import choose_k

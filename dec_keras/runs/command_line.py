@@ -5,7 +5,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from dec_keras.console import import_tensorflow
+from dec_keras.console import import_tensorflow, script_errors
 from dec_keras.data.reading import DATASETS, ENDINGS, SCALES, Reading, check_size
 from dec_keras.errors import InputError
 from dec_keras.method.protocols import BATCH_SIZE, MAXITER, PRETRAINING, PROTOCOLS, STARTS, TOL
@@ -47,9 +47,12 @@ def parse_run(method, arguments=None):
 
 def start_run(method):
     """`parse_run` of a script, which then imports TensorFlow: wrong arguments end it before those seconds."""
-    parsed = parse_run(method)
+    config, options = parse_run(method)
+    if config is not None:
+        with script_errors(f"{method}.py"):
+            check_paths(config)
     import_tensorflow()
-    return parsed
+    return config, options
 
 
 def config_of(parser, method, args, dataset, n_clusters):
@@ -57,9 +60,7 @@ def config_of(parser, method, args, dataset, n_clusters):
     try:
         reading = Reading(**{name: getattr(args, name) for name in READING})
         given = {name: getattr(args, name) for name in OF_CONFIG}
-        config = RunConfig(method, dataset, reading, n_clusters=n_clusters, **given)
-        _check_paths(config)
-        return config
+        return RunConfig(method, dataset, reading, n_clusters=n_clusters, **given)
     except InputError as error:
         parser.exit(2, f"{parser.prog}: error: {error}\n")
 
@@ -121,7 +122,7 @@ def add_shared_options(parser):
     return data, method, training, output
 
 
-def _check_paths(config):
+def check_paths(config):
     """Raises InputError where data or weights are not there; what else is wrong with them is found as they are read."""
     name = config.dataset
     if config.is_user_data and not any(Path(part).exists() for part in (name, name.rpartition(":")[0]) if part):
