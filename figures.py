@@ -14,7 +14,20 @@ from pathlib import Path
 
 from dec_keras.console import import_tensorflow, script_errors
 
+
+def parse(arguments=None):
+    """The command line as a namespace."""
+    parser = argparse.ArgumentParser(
+        prog="figures.py", description="Draw a run of DEC.py or IDEC.py.", allow_abbrev=False
+    )
+    parser.add_argument("run", help="the folder that it was saved to, or the model's file in it")
+    parser.add_argument("--dataset", help="the data set's name or file (default: as the model's file says)")
+    parser.add_argument("--terms", help="text file of the features' names, one a line: draws each cluster's top terms")
+    return parser.parse_args(arguments)
+
+
 if __name__ == "__main__":
+    parse()  # first, since TensorFlow takes seconds to load
     import_tensorflow()
 
 from dec_keras.errors import InputError
@@ -77,11 +90,7 @@ __all__ = [
 
 def main(arguments=None):
     """`python figures.py <run>`; bad input ends in a sentence and exit code 2."""
-    parser = argparse.ArgumentParser(prog="figures.py", description="Draw a run of DEC.py or IDEC.py.")
-    parser.add_argument("run", help="the folder that it was saved to, or the model's file in it")
-    parser.add_argument("--dataset", help="the data set's name or file (default: as the model's file says)")
-    parser.add_argument("--terms", help="text file of the features' names, one a line: draws each cluster's top terms")
-    args = parser.parse_args(arguments)
+    args = parse(arguments)
     with script_errors("figures.py"):
         model_file = find_model(args.run)
         x, y, about = training_data(model_file, args.dataset)

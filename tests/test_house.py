@@ -162,6 +162,7 @@ def test_imports_without_tensorflow(module):
         "IDEC.py --typo",
         "IDEC.py predict",
         "choose_k.py --k 5:3",
+        "figures.py",
         "choose_k.py --seed -1",
         "run_exp.py --trials 0",
         "run_exp.py --datasets no-such-data",
