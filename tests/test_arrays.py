@@ -522,6 +522,27 @@ def test_an_npy_file_has_no_labels(tmp_path):
     assert load(tmp_path / "a.npy", label_column="y", n_features=5)[1] is None  # of the data trained on
 
 
+def test_one_of_several_arrays_of_usual_names_is_not_guessed(tmp_path, capsys):
+    x, y = np.random.RandomState(0).rand(40, 6), np.repeat([0, 1], 20)
+    path = tmp_path / "several.npz"
+    for arrays in ({"x": x, "X": x + 1, "y": y}, {"a/x": x, "a/y": y, "b/x": x + 1, "b/y": 1 - y}):
+        np.savez(path, **arrays)
+        with pytest.raises(InputError, match="each may hold the samples"):
+            load(path)
+    np.savez(path, x=x, y=y, Y=1 - y)
+    with pytest.raises(InputError, match="each may hold the labels"):
+        load(path)
+    np.savez(path, x=x, data=x + 1, y=y)
+    np.testing.assert_array_equal(load(path)[0], x.astype(np.float32))
+    assert "samples from x" in capsys.readouterr().out
+
+
+def test_rows_of_svmlight_that_are_not_sorted_are_no_damage(tmp_path):
+    (tmp_path / "x.svm").write_text("\n".join(f"{i % 2} 3:{i}.5 1:2" for i in range(30)))
+    with pytest.raises(InputError, match="features are not in order: sort them"):
+        load(tmp_path / "x.svm")
+
+
 @pytest.mark.parametrize(
     ("file", "message"),
     [

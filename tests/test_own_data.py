@@ -418,6 +418,8 @@ BAD_FILES = {  # what: (file, writes it, how it is read, what the message says)
         "('Total: 2' in row 2): correct that, or drop the row",
     ),
     "a workbook": ("x.csv", lambda path: path.write_bytes(b"PK\3\4\x14\0\6\0"), {}, "save it as CSV in UTF-8"),
+    "not packed": ("x.csv.gz", text("a,b\n1,2\n3,4\n"), {}, "is not packed: leave .gz out"),
+    "a # before the names": ("x.csv", text("# a b c\n1 2 3\n4 5 6\n"), {}, "more cells, 4, than those below, 3"),
     "packed twice": ("x.csv.gz", lambda path: path.write_bytes(gzip.compress(gzip.compress(b"1"))), {}, "in UTF-8"),
     "cut off": ("x.csv.gz", lambda path: path.write_bytes(gzip.compress(b"1,2\n" * 99)[:-9]), {}, "damaged"),
     "a trap": ("x.csv.gz", lambda path: path.write_bytes(gzip.compress(b"1,2\n" * 10**6)), {}, "more than 100 times"),

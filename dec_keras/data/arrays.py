@@ -146,9 +146,13 @@ def _without_numbers(path):
             "or none any."
         )
     features = [b" ".join(row) if lacking else b"".join(row[1:]) for row in rows]
-    x, y = load_svmlight_file(
-        io.BytesIO(b"\n".join(b"0 " + row for row in features)), dtype=np.float32, zero_based=True
-    )
+    try:
+        rows = io.BytesIO(b"\n".join(b"0 " + row for row in features))
+        x, y = load_svmlight_file(rows, dtype=np.float32, zero_based=True)
+    except ValueError as error:
+        if "sorted" in str(error):
+            raise InputError(f"{path} has rows whose features are not in order: sort them, each once.") from error
+        raise
     return x, y if lacking else text_array(path, first)
 
 

@@ -100,7 +100,8 @@ def choose(path, held, read, how, inside="", last_axis=False):
         )
     n = x.shape[-1 if last else 0]
     y = labels(path, scope, read, how, x, n, named=bool(inside))
-    is_usual = x.name in PAIRS and (y is None or y.name == PAIRS[x.name])
+    passed_over = any(_is_matrix(item) for item in scope if item is not x and item is not y)
+    is_usual = x.name in PAIRS and (y is None or y.name == PAIRS[x.name]) and not passed_over
     if last or not is_usual:
         axis = " along its last axis" if last else ""
         others = f"{path}:NAME and --label_column NAME take others"
@@ -164,7 +165,7 @@ def samples(path, held, how, inside=""):
     by_name = [item for name in PAIRS for item in found or scope if name in (item.name, item.stem)]
     by_name = [item for item in by_name if item.stem == by_name[0].stem]
     by_name = [item for item in by_name if item.name == item.stem] or by_name
-    if len(found) > 1 and (not by_name or (len(by_name) > 1 and by_name[0].name != by_name[0].stem)):
+    if len(found) > 1 and len(by_name) != 1:
         raise InputError(
             f"{path} holds {_list(found)}, and each may hold the samples: name one, as {path}:{found[0].parts[0]}."
         )
@@ -201,7 +202,9 @@ def labels(path, scope, read, how, x, n, named=False):
             return None
         raise InputError(f"{path} holds {_list(scope)}: there is no array {how.label_column!r} for --label_column.")
     if pair := [item for item in others if item.stem == PAIRS.get(x.stem)]:
-        return pair[0]
+        nearest = [item for item in pair if _split(item) == _split(pair[0])]
+        if len(nearest) == 1 or named or how.n_features:
+            return nearest[0]
     fitting = _vectors(others, x, n)
     if len(x.parts) == 1 and (here := [item for item in fitting if _split(item) == _split(x)]):
         fitting = here

@@ -119,6 +119,11 @@ def _index_column(path, rows, named):
             f"{path}: its first line has fewer cells, {len(first)}, than those below, {usual}: the header is not in "
             "the first line, or cells hold the separator, as decimal commas may: drop what is above it, or quote them."
         )
+    if named and rest and len(first) > max(map(len, rest)):
+        raise InputError(
+            f"{path}: its first line has more cells, {len(first)}, than those below, {usual}: give each as many; a # "
+            "before the names is one, which numpy.savetxt leaves out with comments=''."
+        )
     if wide := next((row for row in rest if len(row) > len(first)), None):
         raise InputError(
             f"{path}: the line that begins with {wide[0][:40]!r} has {len(wide)} cells and the first one {len(first)}: "

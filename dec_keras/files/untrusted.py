@@ -125,7 +125,10 @@ def check_expansion(path, numbers, size, stored):
 
 def unpacked(path):
     """A file opened for reading its bytes, unpacked on the way if it is a .gz or .bz2."""
-    unpack = {".gz": gzip.open, ".bz2": bz2.open}.get(path.suffix.lower())
+    unpack, mark = {".gz": (gzip.open, b"\x1f\x8b"), ".bz2": (bz2.open, b"BZh")}.get(path.suffix.lower(), (None, b""))
+    with open(path, "rb") as file:
+        if not file.read(len(mark)).startswith(mark[:1]):
+            raise InputError(f"{path} is not packed: leave {path.suffix} out of its name, or get it again.")
     return open(path, "rb") if unpack is None else io.BufferedReader(_Unpacked(path, unpack))
 
 
