@@ -15,7 +15,7 @@ from dec_keras.data.choosing import array, choose
 from dec_keras.data.hdf5 import read_hdf5, read_v73
 from dec_keras.data.reading import About, Reading
 from dec_keras.errors import InputError
-from dec_keras.files import guard
+from dec_keras.files import guard, mat5
 from dec_keras.files.untrusted import arrays, check_expansion, check_features, headers, text_array
 
 LARGE_FILE = 2**30  # bytes; a larger .npy stays on disk
@@ -85,6 +85,7 @@ def mat_file(path, how, inside=""):
 
 def _v5(path, how, inside):
     guard.check(path, "scipy.io")
+    mat5.check(path, path.read_bytes())  # what SciPy survived there may crash it here: it reads beyond a table
     listed = scipy.io.whosmat(path, appendmat=False)
     held = {name: array(name, shape, KINDS.get(kind.rstrip("0123456789"), kind)) for name, shape, kind in listed}
     if len(held) < len(listed):
