@@ -25,7 +25,7 @@ from dec_keras.errors import InputError, check_assigned, check_share, check_whol
 from dec_keras.files.models import load_weights
 from dec_keras.files.run_folder import run_folder
 from dec_keras.method.clustering import ClusteringResult, cluster
-from dec_keras.method.initial_centers import check_start
+from dec_keras.method.initial_centers import Start, check_start
 from dec_keras.method.model import ClusteringLayer, target_distribution
 from dec_keras.method.pretraining import pretrain, pretrain_layerwise
 from dec_keras.method.protocols import ADAM, MAX_SEED, SCHEDULES, sgd
@@ -103,6 +103,7 @@ class DEC(SeedNames):
         schedule: str = "constant",
         callbacks: Sequence[keras.callbacks.Callback] = (),
         resume: bool = False,
+        augment: bool = False,
     ) -> None:
         """Pretrains the autoencoder end to end; see `pretraining.pretrain`, which has the same arguments.
 
@@ -114,6 +115,7 @@ class DEC(SeedNames):
         if schedule not in SCHEDULES:
             raise InputError(f"schedule is {schedule!r}: choose from {', '.join(SCHEDULES)}.")
         options = {
+            "augment": _check_images(x, augment),
             "optimizer": get_optimizer(optimizer),
             "epochs": check_whole("epochs", epochs, at_least=1),
             "batch_size": _batch_size(batch_size, x),
@@ -132,6 +134,7 @@ class DEC(SeedNames):
         save_dir: str | PathLike | None = "results/temp",
         callbacks: Sequence[keras.callbacks.Callback] = (),
         resume: bool = False,
+        augment: bool = False,
     ) -> None:
         """Pretrains the autoencoder as the paper does; see `pretraining.pretrain_layerwise`, with the same arguments.
 
@@ -141,7 +144,7 @@ class DEC(SeedNames):
         x, y = self._check(x, y)
         epochs = epochs if epochs is None else check_whole("epochs", epochs, at_least=1)
         options = {"epochs": epochs, "batch_size": _batch_size(batch_size, x)}
-        options |= {"callbacks": callbacks, "resume": resume}
+        options |= {"augment": _check_images(x, augment), "callbacks": callbacks, "resume": resume}
         pretrain_layerwise(self, x, y, folder=run_folder(save_dir), **options)
 
     @seed_calls
@@ -164,9 +167,10 @@ class DEC(SeedNames):
         tol: float = 1e-3,
         update_interval: int = 140,
         save_dir: str | PathLike | None = "./results/temp",
-        start: str = "kmeans",
+        start: str | Start = "kmeans",
         callbacks: Sequence[keras.callbacks.Callback] = (),
         resume: bool = False,
+        augment: bool = False,
     ) -> np.ndarray:
         """Runs the clustering phase on the pretrained encoder; see `clustering.cluster`, which has the same arguments.
 
@@ -189,7 +193,7 @@ class DEC(SeedNames):
         }
         if not self.model.compiled:
             self.compile()
-        how = {"folder": run_folder(save_dir), "start": start}
+        how = {"folder": run_folder(save_dir), "start": start, "augment": _check_images(x, augment)}
         cluster(self, x, y, **how, **ranges, callbacks=callbacks, resume=resume)
         return cast(ClusteringResult, self.result).labels
 
@@ -237,6 +241,16 @@ class DEC(SeedNames):
         if x.shape[1] != self.dims[0]:
             raise InputError(f"x has {x.shape[1]} features and the model takes {self.dims[0]}.")
         return x, y
+
+
+def _check_images(x, augment):
+    """`augment`, a bool, for x that are images if it is true."""
+    if augment and x.image_shape is None:
+        raise InputError(
+            "augment shifts and rotates images, and x is not known to be any: give x of shape (samples, height, width) "
+            "or (samples, height, width, 3), or leave augment out."
+        )
+    return bool(augment)
 
 
 def _batch_size(batch_size, x):

@@ -49,7 +49,7 @@ class DECClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
     Args:
         n_clusters: number of clusters k, at least 1. Default 10.
         dims: units of each encoder layer behind the input, the code's last. Default (500, 500, 2000, 10).
-        pretrain_epochs: epochs of pretraining. Default None: by the number of samples, see `protocols.resolve_lengths`.
+        pretrain_epochs: epochs of pretraining. Default None: by the number of samples, see `protocols.resolve`.
         pretrain_optimizer: a Keras optimizer, its name, or its serialised form. Default None: Adam(0.001).
         ae_weights: `.h5` file of a pretrained autoencoder of these dims, on X scaled alike, which takes the place of
             pretraining; a fit with `save_dir` leaves one there, ae_weights.h5. Default None.

@@ -120,9 +120,9 @@ def test_alpha_is_honoured_and_survives_saving(tmp_path, blobs):
 
 def test_kmeans_start_is_the_best_of_20_restarts_and_repeatable():
     codes = np.random.default_rng(0).normal(size=(300, 5)).astype("float32")
-    centers, _ = kmeans_start(codes, 30, seed=3)
-    again, _ = kmeans_start(codes, 30, seed=3)
-    of_sparse, _ = kmeans_start(scipy.sparse.csr_matrix(codes), 30, seed=3)
+    centers, *_ = kmeans_start(codes, 30, seed=3)
+    again, *_ = kmeans_start(codes, 30, seed=3)
+    of_sparse, *_ = kmeans_start(scipy.sparse.csr_matrix(codes), 30, seed=3)
     assert of_sparse.shape == centers.shape
     np.testing.assert_array_equal(centers, again)
     of_20, of_10 = (KMeans(30, n_init=n, random_state=3).fit(codes).cluster_centers_ for n in (20, 10))
@@ -154,8 +154,8 @@ def test_past_a_number_of_codes_the_starts_take_less_and_say_so(capsys, monkeypa
     monkeypatch.setattr("dec_keras.method.initial_centers.MANY_CODES", 300)
     codes, y = make_blobs(1000, n_features=3, centers=4, cluster_std=0.3, random_state=0)
     for start, told in ((kmeans_start, "k-means in mini-batches"), (gmm_start, "fitted to 300 of the codes")):
-        centers, labels = start(codes, 4, seed=1)
-        again, _ = start(codes, 4, seed=1)
+        centers, labels, _ = start(codes, 4, seed=1)
+        again, *_ = start(codes, 4, seed=1)
         np.testing.assert_array_equal(centers, again)
         assert centers.shape == (4, 3)
         assert metrics.acc(y, labels) > 0.99
@@ -168,7 +168,7 @@ def test_gmm_start_tells_stretched_clusters_apart_where_kmeans_cuts_them():
     rng = np.random.default_rng(0)
     y = np.repeat([0, 1], 500)
     codes = rng.normal(size=(1000, 2)) * [10, 0.2] + np.c_[np.zeros(1000), 3 * y]
-    centers, labels = gmm_start(codes, 2, seed=0)
+    centers, labels, _ = gmm_start(codes, 2, seed=0)
     assert metrics.acc(y, labels) > 0.99 > 0.7 > metrics.acc(y, kmeans_start(codes, 2, seed=0)[1])
     np.testing.assert_allclose(np.sort(centers[:, 1]), [0, 3], atol=0.1)
 
@@ -182,7 +182,7 @@ def test_gmm_start_takes_the_restart_of_highest_icl_for_equal_proportions(monkey
         return restarts[-1]
 
     monkeypatch.setattr("dec_keras.method.initial_centers._restart", recorded)
-    centers, labels = gmm_start(codes, 8, seed=3)
+    centers, labels, _ = gmm_start(codes, 8, seed=3)
     assert len(restarts) == 30
     for icl, init in restarts:  # written out from the components' densities
         weights, means, precisions = init["weights_init"], init["means_init"], init["precisions_init"]
@@ -232,7 +232,7 @@ def seed_loop(dec, x, start, iterations, batch_size, update_interval):
 def test_loop_trains_as_the_seeds_does(dec, blobs, tmp_path, batch_size):
     x, y = blobs
     weights = dec.model.get_weights()
-    start, _ = kmeans_start(dec.extract_features(x), 3, seed=0)
+    start, *_ = kmeans_start(dec.extract_features(x), 3, seed=0)
     dec.compile(keras.optimizers.SGD(0.1, 0.9))
     expected = seed_loop(dec, x, start, iterations=23, batch_size=batch_size, update_interval=7)
 

@@ -39,7 +39,7 @@ def test_loss_is_reconstruction_plus_gamma_times_clustering(idec, blobs):
 def test_loop_trains_as_the_seeds_does(idec, blobs, tmp_path):
     x, y = blobs
     weights = idec.model.get_weights()
-    start, _ = kmeans_start(idec.extract_features(x), 3, seed=0)
+    start, *_ = kmeans_start(idec.extract_features(x), 3, seed=0)
     idec.compile(keras.optimizers.SGD(0.1, 0.9))
     idec.model.get_layer("clustering").set_weights([start])
     for iteration in range(23):  # four batches an epoch: rows 0-31, 32-63, 64-95, 96-99

@@ -3,14 +3,14 @@ import pytest
 
 from dec_keras.data.datasets import DATASETS
 from dec_keras.errors import InputError
-from dec_keras.method.protocols import BY_SIZE, PAPER_LENGTH, PROTOCOLS, get_settings, resolve_lengths
+from dec_keras.method.protocols import BY_SIZE, FAST_LENGTH, PAPER_LENGTH, PROTOCOLS, get_settings, resolve
 from dec_keras.training.steps import get_optimizer
 
 
+@pytest.mark.parametrize("method", ["DEC", "IDEC"])
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_every_data_set_has_a_row_that_keras_understands(protocol):
-    assert set(PROTOCOLS[protocol]) == {*DATASETS, "other"}
-    for settings in PROTOCOLS[protocol].values():
+def test_every_data_set_has_settings_that_keras_understands(protocol, method):
+    for settings in (get_settings(dataset, protocol, method) for dataset in (*DATASETS, "my/own.npz")):
         for optimizer in (settings.optimizer, settings.pretrain_optimizer):
             before = repr(optimizer)
             get_optimizer(optimizer)
@@ -40,6 +40,13 @@ def test_every_data_set_has_a_row_that_keras_understands(protocol):
         ("fast", "my/own.npz", BY_SIZE, BY_SIZE, "auto"),
         ("idec", "my/own.npz", 200, 140, "auto"),
         ("paper", "my/own.npz", PAPER_LENGTH, 30, None),
+        ("dec-keras", "mnist-train", 300, 140, 1),
+        ("dec-keras", "mnist-test", 300, 30, 1),
+        ("idec", "digits", 200, 140, 1),
+        ("dec-da", "mnist", 500, 140, 1),
+        ("dec-da", "usps", 500, 30, 1),
+        ("best", "rcv1-10k", FAST_LENGTH, BY_SIZE, 1),
+        ("best", "my/own.npz", FAST_LENGTH, BY_SIZE, "auto"),
     ],
 )
 def test_settings_are_the_sources(protocol, dataset, epochs, interval, scale):
@@ -59,11 +66,24 @@ def test_mnist_of_dec_keras_pretrains_with_sgd_1_and_clusters_with_sgd_001():
 
 def test_only_fast_mnist_starts_from_a_mixture():
     mixtures = {(name, data) for name in PROTOCOLS for data in DATASETS if get_settings(data, name).start == "gmm"}
-    assert mixtures == {("fast", "mnist")}
+    assert mixtures == {("fast", "mnist"), ("fast", "mnist-train")}
+
+
+def test_idec_of_dec_da_clusters_with_sgd_1():
+    settings = get_settings("usps", "dec-da", "IDEC")
+    assert settings.optimizer["config"] == {"learning_rate": 1.0, "momentum": 0.9}
+    assert (settings.augment, settings.update_interval) == ("both", 30)
+
+
+@pytest.mark.parametrize(("is_image", "augment"), [(True, "both"), (False, "none")])
+@pytest.mark.parametrize(("n", "epochs"), [(9298, 149), (70_000, 20)])
+def test_best_augments_images_alone_and_pretrains_as_many_batches_everywhere(n, epochs, is_image, augment):
+    settings = resolve(get_settings("usps", "best"), n, 256, is_image)
+    assert (settings.augment, settings.pretrain_epochs) == (augment, epochs)
 
 
 def test_unknown_protocol_is_told():
-    with pytest.raises(InputError, match="choose from dec-keras, idec, paper, fast"):
+    with pytest.raises(InputError, match="choose from dec-keras, idec, paper, fast, dec-da, best"):
         get_settings("mnist", "fast-and-loose")
 
 
@@ -72,7 +92,7 @@ def test_unknown_protocol_is_told():
     ("n", "epochs", "interval"), [(300, 500, 30), (10_000, 250, 40), (70_000, 36, 274), (1_000_000, 10, 1000)]
 )
 def test_lengths_follow_from_the_number_of_samples(n, epochs, interval, method):
-    settings = resolve_lengths(get_settings("my/own.npz", method=method), n, 256)
+    settings = resolve(get_settings("my/own.npz", method=method), n, 256)
     assert (settings.pretrain_epochs, settings.update_interval) == (epochs, interval)
     usps = get_settings("usps", method=method)
-    assert resolve_lengths(usps, n, 256) == usps
+    assert resolve(usps, n, 256) == usps

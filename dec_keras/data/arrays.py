@@ -14,6 +14,7 @@ from dec_keras.data import sparse
 from dec_keras.data.choosing import array, choose
 from dec_keras.data.hdf5 import read_hdf5, read_v73
 from dec_keras.data.reading import About, Reading
+from dec_keras.data.samples import image_shape_of
 from dec_keras.errors import InputError
 from dec_keras.files import guard, mat5
 from dec_keras.files.untrusted import arrays, check_expansion, check_features, headers, text_array
@@ -163,7 +164,4 @@ def _about_array(path, x, how):
         raise ValueError("it holds no array")
     if x.dtype.kind in NO_NUMBERS:
         raise InputError(f"{path}: x has the type {str(x.dtype)[:60]}; {NO_NUMBERS[x.dtype.kind]}.")
-    shape = x.shape[1:] if x.ndim in (3, 4) else None
-    if x.ndim == 4:
-        shape = {1: shape[:2], 3: shape}.get(shape[2])
-    return About(image_shape=shape, reading=how)
+    return About(image_shape=image_shape_of(x), reading=how)

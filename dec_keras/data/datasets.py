@@ -10,7 +10,7 @@ import sys
 import tarfile
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -46,9 +46,9 @@ def load_data(
     """Loads a data set by name, or from a file.
 
     Args:
-        dataset_name: mnist, fmnist, usps, pendigits, reuters10k (or reuters, reutersidf10k: Guo's subset),
-            reuters10k-xie, rcv1-10k, stl or digits; or the path of a file in a format of `user_data.READERS` or of a
-            folder of images.
+        dataset_name: mnist (mnist-train, mnist-test: its 60,000 and its 10,000), fmnist, usps, pendigits, reuters10k
+            (or reuters, reutersidf10k: Guo's subset), reuters10k-xie, rcv1-10k, stl or digits; or the path of a file
+            in a format of `user_data.READERS` or of a folder of images.
         how: a `reading.Reading` of a file; None: the defaults.
 
     Returns:
@@ -72,9 +72,10 @@ def is_here(name):
 
 def load(name, how=None):
     """`load_data` with x as Samples, and the `reading.About` that goes along with x and y."""
-    dataset, about = DATASETS.get(ALIASES.get(name, name)), About()
+    dataset = DATASETS.get(ALIASES.get(name, name))
     if dataset is not None:
         x, y = dataset.load()
+        about = About(image_shape=dataset.image_shape)
     elif is_own(name):
         x, y, about = read(name, how)
     else:
@@ -83,7 +84,7 @@ def load(name, how=None):
             f"or of a file ({', '.join(READERS)})."
         )
     try:
-        x = Samples(x)
+        x = Samples(x, image_shape=about.image_shape)
         y = check_labels(y, len(x))
         if dataset is None and y is not None and (how is None or how.n_features is None):
             check_classes(y)
@@ -389,6 +390,8 @@ class Dataset:
         folder: its folder's name in `$DEC_DATA_DIR` and `data/`.
         formats: (file names, reader) in order of preference; text and IDX files may also be gzipped (`.gz`).
         n_features: what x must have, or None.
+        image_shape: (height, width) of a sample that is an image, or None.
+        part: which of the samples it is; None: all.
         mirrors: tried in order when no format is found.
         elsewhere: more folders to look in.
         fallback: makes x and y without files of ours.
@@ -399,6 +402,8 @@ class Dataset:
     folder: str
     formats: list[tuple[tuple[str, ...], Callable]]
     n_features: int | None = None
+    image_shape: tuple[int, int] | None = None
+    part: slice | None = None
     mirrors: tuple[Mirror, ...] = ()
     elsewhere: tuple[Path, ...] = ()
     fallback: Callable | None = None
@@ -421,7 +426,7 @@ class Dataset:
         x, y = explain_errors(lambda paths: _with_whole_labels(*reader(paths)), paths)
         if np.ndim(x) and self.n_features not in (None, np.shape(x)[-1]):
             raise InputError(f"{paths[0]} has {np.shape(x)[-1]} features a sample instead of {self.n_features}.")
-        return x, y
+        return (x, y) if self.part is None else (x[self.part], y[self.part])
 
     def folders(self):
         """Where its files are looked for, in order."""
@@ -526,32 +531,38 @@ def _reuters(subset):
     )
 
 
-DATASETS = {
-    "mnist": Dataset(
-        folder="mnist",
-        formats=[(("mnist.npz",), _images_npz), (IDX_FILES, _idx)],
-        n_features=784,
-        mirrors=(
-            Mirror(
-                "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
-                {"mnist.npz": "sha256:731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"},
-            ),
-            Mirror(
-                "https://ossci-datasets.s3.amazonaws.com/mnist/",
-                _idx_checksums(
-                    "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-                    "d53e105ee54ea40749a09fcbcd1e9432",
-                    "9fb629c4189551a2d022fa330f9573f3",
-                    "ec29112dd5afa0611ce80d1b7f02629c",
-                ),
+_MNIST = Dataset(
+    folder="mnist",
+    formats=[(("mnist.npz",), _images_npz), (IDX_FILES, _idx)],
+    n_features=784,
+    image_shape=(28, 28),
+    mirrors=(
+        Mirror(
+            "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
+            {"mnist.npz": "sha256:731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"},
+        ),
+        Mirror(
+            "https://ossci-datasets.s3.amazonaws.com/mnist/",
+            _idx_checksums(
+                "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+                "d53e105ee54ea40749a09fcbcd1e9432",
+                "9fb629c4189551a2d022fa330f9573f3",
+                "ec29112dd5afa0611ce80d1b7f02629c",
             ),
         ),
-        elsewhere=(KERAS_CACHE,),
     ),
+    elsewhere=(KERAS_CACHE,),
+)
+
+DATASETS = {
+    "mnist": _MNIST,
+    "mnist-train": replace(_MNIST, part=slice(60_000)),
+    "mnist-test": replace(_MNIST, part=slice(60_000, None)),
     "fmnist": Dataset(
         folder="fmnist",
         formats=[(IDX_FILES, _idx)],
         n_features=784,
+        image_shape=(28, 28),
         mirrors=(
             Mirror(
                 "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
@@ -573,6 +584,7 @@ DATASETS = {
             (("usps.bz2", "usps.t.bz2"), _usps_libsvm),
         ],
         n_features=256,
+        image_shape=(16, 16),
         mirrors=(
             Mirror(
                 "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/multiclass/",
@@ -622,5 +634,5 @@ DATASETS = {
         ),
         elsewhere=(DATA / "stl" / "stl10_binary",),
     ),
-    "digits": Dataset(folder="digits", formats=[], fallback=_digits),
+    "digits": Dataset(folder="digits", formats=[], image_shape=(8, 8), fallback=_digits),
 }

@@ -9,7 +9,10 @@ from dec_keras.errors import InputError, check_number, check_whole
 BACKGROUNDS = ("white", "black", "grey")  # of transparent images, in the order of preference
 SHOWN = 10  # columns or rows named in an error
 # What the command lines name, here since it must load fast: `datasets` and `user_data` have what the names stand for.
-DATASETS = ("mnist", "fmnist", "reuters10k", "reuters10k-xie", "rcv1-10k", "usps", "stl", "pendigits", "digits")
+DATASETS = (
+    *("mnist", "mnist-train", "mnist-test", "fmnist", "reuters10k", "reuters10k-xie", "rcv1-10k"),
+    *("usps", "stl", "pendigits", "digits"),
+)
 ALIASES = {"reuters": "reuters10k", "reutersidf10k": "reuters10k"}
 ENDINGS = (
     *(".npy", ".npz", ".csv", ".tsv", ".csv.gz", ".csv.bz2", ".tsv.gz", ".tsv.bz2", ".parquet"),

@@ -21,17 +21,20 @@ class Samples:
         x: numeric, an array or np.memmap of shape `(n, ...)`, of which what follows the first axis is flattened; or a
             SciPy sparse matrix of shape `(n, d)`. A float32 array and a memory map are not copied.
         scale: function of float32 rows `(m, d)` that returns them scaled; it is applied as they are read.
+        image_shape: (height, width) or (height, width, 3) of a row that is an image. Default: `image_shape_of(x)`.
 
     Attributes:
         x: float32 array, CSR matrix of float32, or memory map, of shape `(n, d)`.
         shape: (n, d).
+        image_shape: of a sample that is an image, or None.
         checksum: CRC-32 of the rows, an int; the same for every form of x.
 
     Raises:
         InputError: if the shape is wrong, x is not numeric, or a value is NaN, infinite or beyond float32.
     """
 
-    def __init__(self, x, scale=None):
+    def __init__(self, x, scale=None, image_shape=None):
+        self.image_shape = image_shape or image_shape_of(x)
         self.x, self._scale = _two_axes(x), scale
         self.shape = self.x.shape
         self.checksum = self._check_and_sum()
@@ -66,7 +69,8 @@ class Samples:
 
     def take(self, index):
         """Samples of some rows, copied into memory; index as for `rows`."""
-        return Samples(self.x[index] if self.is_sparse and not self._scale else self.rows(index))
+        rows = self.x[index] if self.is_sparse and not self._scale else self.rows(index)
+        return Samples(rows, image_shape=self.image_shape)
 
     def matrix(self):
         """All rows in memory: an array, or a CSR matrix if x is sparse."""
@@ -90,6 +94,14 @@ class Samples:
 
 
 SamplesLike: TypeAlias = Samples | ArrayLike | scipy.sparse.spmatrix | scipy.sparse.sparray
+
+
+def image_shape_of(x):
+    """(height, width) or (height, width, 3) of a sample of x, shape `(n, height, width[, 1 or 3])`; of others None."""
+    axes = () if scipy.sparse.issparse(x) else np.shape(x)[1:]
+    if len(axes) == 3:
+        return {1: axes[:2], 3: axes}.get(axes[2])
+    return axes if len(axes) == 2 else None
 
 
 def _two_axes(x):

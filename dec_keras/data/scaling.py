@@ -67,8 +67,9 @@ class Scaler:
             return x
         with np.errstate(over="ignore", invalid="ignore"):
             if x.is_mapped or (x.is_sparse and np.any(self.shift)):
-                return Samples(x.x, scale=self.of_rows)
-            return Samples(self._of_sparse(x.x) if x.is_sparse else self._of_array(x.x))
+                return Samples(x.x, self.of_rows, x.image_shape)
+            scaled = self._of_sparse(x.x) if x.is_sparse else self._of_array(x.x)
+            return Samples(scaled, image_shape=x.image_shape)
 
     def _of_array(self, x):
         scaled = np.empty(x.shape, np.float32)

@@ -1,5 +1,6 @@
 """The clustering phase that DEC and IDEC share (DEC paper, section 3.1; IDEC paper, Algorithm 1)."""
 
+import random
 import zlib
 from dataclasses import dataclass, field
 from itertools import count
@@ -12,7 +13,7 @@ from dec_keras import metrics
 from dec_keras.errors import InputError, check_finite
 from dec_keras.files.atomic import GrowingTable
 from dec_keras.files.models import save_model
-from dec_keras.method.initial_centers import STARTS
+from dec_keras.method.initial_centers import STARTS, Start
 from dec_keras.method.model import target_distribution
 from dec_keras.training.checkpoint import Checkpoint
 from dec_keras.training.pipeline import batches_per_epoch, endless_batches, predict, predictions
@@ -25,7 +26,7 @@ class ClusteringResult:
 
     Attributes:
         labels: final cluster of each sample, int array of shape `(n,)`, values in 0..k-1.
-        start_labels: the same at the start, of k-means or the mixture.
+        start_labels: the same at the start.
         n_iter: batches trained.
         stop_reason: "tol" (fewer than tol of the labels changed in an interval) or "maxiter".
         log: the log's rows, one dict an interval.
@@ -43,8 +44,11 @@ class ClusteringResult:
     codes: np.ndarray | None = None
 
 
-def cluster(dec, x, y, *, maxiter, batch_size, tol, update_interval, folder, start, callbacks, resume):
+def cluster(dec, x, y, *, maxiter, batch_size, tol, update_interval, augment, folder, start, callbacks, resume):
     """Runs the clustering phase: initial centres, then KL(P || Q) until `tol` or `maxiter`.
+
+    A start that has a posterior is no clustering that Q can have at once. P is then this posterior until Q has settled,
+    that is until fewer than `tol` of Q's labels change in an interval, and only from there on eq. 3 of Q.
 
     Args:
         dec: a DEC or IDEC, compiled, its autoencoder pretrained; its model is trained in place, and its `result` set to
@@ -55,9 +59,11 @@ def cluster(dec, x, y, *, maxiter, batch_size, tol, update_interval, folder, sta
         batch_size: samples a batch, at least 1; batches go through x in order.
         tol: stop when a smaller share of the labels than this, in [0, 1], changed since the last refresh of P.
         update_interval: batches between two refreshes of P; 0 = one epoch.
+        augment: whether every image of a batch is shifted and rotated at random, anew each time (DEC-DA); Q, P, labels
+            and start are of x itself. It takes x whose `image_shape` is known.
         folder: RunFolder for the log, the model every five epochs, but no oftener than P is refreshed, and the final
             model; None: writes nothing.
-        start: where the centres come from, a name of `initial_centers.STARTS`.
+        start: a name of `initial_centers.STARTS`, or a Start.
         callbacks: Keras callbacks, called at the start and end of every interval; an epoch is an interval, and its logs
             have the row's losses, scores and delta_label.
         resume: whether to go on with the same clustering from the checkpoint in `folder`, if one was cut off there.
@@ -69,7 +75,7 @@ def cluster(dec, x, y, *, maxiter, batch_size, tol, update_interval, folder, sta
     update_interval = update_interval or batches_per_epoch(x, batch_size)
     save_interval = max(5 * batches_per_epoch(x, batch_size), update_interval)
     ranges = {"maxiter": maxiter, "batch_size": batch_size, "tol": tol, "update_interval": update_interval}
-    run = ranges | {"start": start} | _identity(dec, x) if folder else {}
+    run = ranges | _identity(dec, x, start, augment) if folder else {}
     checkpoint = Checkpoint(folder and folder.checkpoint(dec.name), run, resume)
     result = _initialize(dec, x, start, update_interval, checkpoint)
     log = _Log(folder and folder.log(dec.name), dec, y, result.log)
@@ -94,7 +100,9 @@ def cluster(dec, x, y, *, maxiter, batch_size, tol, update_interval, folder, sta
             save_if_due()
         return trainer.losses()
 
-    trainer = Trainer(dec.model, endless_batches(x, batch_size, start=result.n_iter), inputs_and_targets, maxiter)
+    seed = checkpoint.kept.setdefault("augmentation", random.getrandbits(31)) if augment else None
+    batches = endless_batches(x, batch_size, start=result.n_iter, augment=seed)
+    trainer = Trainer(dec.model, batches, inputs_and_targets, maxiter)
     checkpoint.begin([*dec.model.variables, *dec.model.optimizer.variables])
     if result.n_iter == 0:
         save_if_due()
@@ -103,7 +111,6 @@ def cluster(dec, x, y, *, maxiter, batch_size, tol, update_interval, folder, sta
         losses = {}
         for interval in count(checkpoint.epoch):  # so many are done
             q, result.codes = _assign(dec, x)  # eq. 1, of all samples
-            p.assign(target_distribution(q))  # eq. 3
             delta_label = float(np.mean(q.argmax(axis=1) != result.labels))
             result.q, result.labels = q, q.argmax(axis=1)
             if interval == len(result.log):  # else it goes on behind an interval that has its row
@@ -112,10 +119,11 @@ def cluster(dec, x, y, *, maxiter, batch_size, tol, update_interval, folder, sta
                     callbacks.on_epoch_end(interval - 1, row)
                     if result.n_iter == maxiter:
                         break
-                    if delta_label < tol:
+                    if delta_label < tol and checkpoint.arrays.pop("posterior", None) is None:
                         result.stop_reason = "tol"
                         break
                     checkpoint.keep(interval)
+            p.assign(checkpoint.arrays.get("posterior", target_distribution(q)))  # eq. 3, when Q has settled
             callbacks.on_epoch_begin(interval)
             losses = train_until(min(result.n_iter + update_interval, maxiter))
         callbacks.on_train_end()
@@ -140,18 +148,23 @@ def _initialize(dec, x, start, update_interval, checkpoint):
         codes = predict(dec.encoder, x)
         with np.errstate(over="ignore"):
             check_finite(np.square(codes).sum(), "the codes' square, which distances are made of,")
-        centers, labels = STARTS[start](codes, dec.n_clusters, dec.seed)
-        dec.model.get_layer("clustering").set_weights([centers])
-        checkpoint.arrays["start_labels"] = labels
+        if not isinstance(start, Start):
+            start = STARTS[start](codes, dec.n_clusters, dec.seed)
+        dec.model.get_layer("clustering").set_weights([start.centers])
+        checkpoint.arrays["start_labels"] = start.labels
+        if start.posterior is not None:
+            checkpoint.arrays["posterior"] = start.posterior
     labels, log = checkpoint.arrays.get("start_labels"), checkpoint.kept.setdefault("log", [])
     if np.shape(labels) != (len(x),):
         raise InputError(f"{checkpoint.path} is damaged (it lacks labels): delete it, and the run begins anew.")
     return ClusteringResult(labels, labels, checkpoint.epoch * update_interval, log=log)
 
 
-def _identity(dec, x):
-    """What, beside its arguments, a clustering has to share with another to end like it."""
-    run = {"dims": dec.dims, "clusters": dec.n_clusters, "alpha": dec.alpha, "seed": dec.seed}
+def _identity(dec, x, start, augment):
+    """What, beside its lengths, a clustering has to share with another to end like it."""
+    run = {"start": zlib.crc32(np.array(start.centers)) if isinstance(start, Start) else start}
+    run |= {"augment": True} if augment else {}
+    run |= {"dims": dec.dims, "clusters": dec.n_clusters, "alpha": dec.alpha, "seed": dec.seed}
     run |= {"optimizer": configuration(dec.model.optimizer), "samples": len(x), "checksum": x.checksum}
     compiled = dec.model.get_compile_config()
     run |= {name: compiled[name] for name in ("loss", "loss_weights")}

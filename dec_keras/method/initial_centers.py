@@ -1,8 +1,9 @@
-"""Initial centres of the clusters: k-means or a Gaussian mixture on the codes (DEC paper, section 3.1.3)."""
+"""Initial centres of the clusters: k-means (DEC paper, section 3.1.3), or Gaussian mixtures, also on a manifold."""
 
 import warnings
 from contextlib import contextmanager
 from operator import itemgetter
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse
@@ -20,9 +21,23 @@ MINI_BATCH = 4096  # codes, of k-means in mini-batches
 SEARCH_CODES = 15_000  # among which a mixture's restarts are compared
 
 
+class Start(NamedTuple):
+    """Where the clustering phase starts.
+
+    Attributes:
+        centers: centres of the clusters among the codes, shape `(k, d)`.
+        labels: cluster of each sample, int array of shape `(n,)`.
+        posterior: what P is until Q has the same labels, float32 array of shape `(n, k)`; None: P is eq. 3 at once.
+    """
+
+    centers: np.ndarray
+    labels: np.ndarray
+    posterior: np.ndarray | None = None
+
+
 def kmeans_start(
     codes: np.ndarray | scipy.sparse.csr_matrix, n_clusters: int, seed: int | None = None, n_init: int = 20
-) -> tuple[np.ndarray, np.ndarray]:
+) -> Start:
     """k-means on the codes: the restart of lowest inertia (DEC paper, sections 3.2 and 4.3: 20 restarts).
 
     More than `MANY_CODES` codes are clustered in mini-batches (Sculley, WWW 2010), which is said.
@@ -34,7 +49,7 @@ def kmeans_start(
         n_init: number of restarts.
 
     Returns:
-        centers of shape `(k, d)` and labels of shape `(n,)`.
+        Start.
     """
     kmeans = KMeans(n_clusters, n_init=n_init, random_state=seed)
     if codes.shape[0] > MANY_CODES:
@@ -44,12 +59,10 @@ def kmeans_start(
         kmeans.fit(codes)
     if (found := len(np.unique(kmeans.labels_))) < n_clusters:
         print(f"Warning: k-means found only {found} different codes for {n_clusters} clusters: some will be empty.")
-    return kmeans.cluster_centers_, kmeans.labels_
+    return Start(kmeans.cluster_centers_, kmeans.labels_)
 
 
-def gmm_start(
-    codes: np.ndarray, n_clusters: int, seed: int | None = None, n_init: int = 30
-) -> tuple[np.ndarray, np.ndarray]:
+def gmm_start(codes: np.ndarray, n_clusters: int, seed: int | None = None, n_init: int = 30) -> Start:
     """A Gaussian mixture with full covariances on the codes: the restart that separates best.
 
     That is the one of highest ICL (Biernacki, Celeux, Govaert, PAMI 2000) for equal proportions: its likelihood, less
@@ -63,6 +76,57 @@ def gmm_start(
     Raises:
         InputError: if there are too few different codes for such a mixture.
     """
+    mixture = _mixture(codes, n_clusters, seed, n_init)
+    return Start(mixture.means_, _posterior(mixture, codes).argmax(axis=1))
+
+
+def manifold_start(
+    codes: np.ndarray, n_clusters: int, seed: int | None = None, n_init: int = 30, n_neighbors: int = 20
+) -> Start:
+    """The mixture of `gmm_start` on UMAP of the codes, which unrolls clusters that are no ellipsoids.
+
+    As in N2D (McConville et al., ICPR 2020), UMAP (McInnes, Healy, Melville, 2018) has as many dimensions as the codes,
+    and min_dist 0. The centres are the clusters' means among the codes, weighted by the posterior. Samples nearest to
+    such a mean are not yet the mixture's clusters, so P is the posterior at first, see `clustering.cluster`.
+
+    UMAP is fitted to at most `MANY_CODES` codes, which is said, and places the others among them.
+
+    Args:
+        n_neighbors: of UMAP's graph.
+        others: as for `kmeans_start`, as is what is raised for `gmm_start`.
+
+    Returns:
+        Start, with a posterior.
+    """
+    on_manifold = _umap(np.asarray(codes), n_neighbors, seed)
+    posterior = _posterior(_mixture(on_manifold, n_clusters, seed, n_init), on_manifold)
+    centers = posterior.T @ codes / posterior.sum(axis=0)[:, np.newaxis]
+    return Start(centers, posterior.argmax(axis=1), posterior)
+
+
+def _umap(codes, n_neighbors, seed):
+    """UMAP of the codes, float32 array of their shape."""
+    import umap  # takes seconds
+
+    if len(codes) <= n_neighbors:
+        raise InputError(f"start is manifold: it needs more than {n_neighbors} samples; start from k-means.")
+    fitted = np.sort(check_random_state(seed).permutation(len(codes))[:MANY_CODES])
+    which = f"{MANY_CODES} of the" if len(codes) > MANY_CODES else f"the {len(codes)}"
+    print(f"UMAP is fitted to {which} codes.", flush=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "n_jobs value", UserWarning)  # a seed is for one thread, as it should be
+        mapper = umap.UMAP(n_neighbors=n_neighbors, min_dist=0.0, n_components=codes.shape[1], random_state=seed)
+        on_manifold = np.empty_like(codes)
+        on_manifold[fitted] = mapper.fit_transform(codes[fitted])
+        left = np.setdiff1d(np.arange(len(codes)), fitted)
+        for start in range(0, len(left), MANY_CODES):
+            part = left[start : start + MANY_CODES]
+            on_manifold[part] = mapper.transform(codes[part])
+    return on_manifold
+
+
+def _mixture(codes, n_clusters, seed, n_init):
+    """The GaussianMixture that `gmm_start` tells of."""
     random = check_random_state(seed)
     order = random.permutation(len(codes))
     if len(codes) > MANY_CODES:
@@ -75,9 +139,14 @@ def gmm_start(
                 f"There are too few different codes for a mixture of {n_clusters} Gaussians: ask for fewer, or "
                 "start from k-means."
             )
-        mixture = GaussianMixture(n_clusters, max_iter=300, **best[1]).fit(codes[np.sort(order[:MANY_CODES])])
-        labels = np.concatenate([mixture.predict(codes[i : i + MANY_CODES]) for i in range(0, len(codes), MANY_CODES)])
-    return mixture.means_, labels
+        return GaussianMixture(n_clusters, max_iter=300, **best[1]).fit(codes[np.sort(order[:MANY_CODES])])
+
+
+def _posterior(mixture, codes):
+    """Each code's probabilities of the components, float32 array of shape `(n, k)`."""
+    with _repeatable():
+        parts = [mixture.predict_proba(codes[i : i + MANY_CODES]) for i in range(0, len(codes), MANY_CODES)]
+    return np.concatenate(parts).astype(np.float32)
 
 
 def _restart(codes, n_clusters, i, random):
@@ -94,12 +163,12 @@ def _restart(codes, n_clusters, i, random):
     return icl, {f"{name}_init": getattr(mixture, f"{name}_") for name in names}
 
 
-STARTS = {"kmeans": kmeans_start, "gmm": gmm_start}
+STARTS = {"kmeans": kmeans_start, "gmm": gmm_start, "manifold": manifold_start}
 
 
-def check_start(start: str) -> None:
-    """Raises InputError unless `start` names one of `STARTS`."""
-    if start not in STARTS:
+def check_start(start: str | Start) -> None:
+    """Raises InputError unless `start` is a Start or names one of `STARTS`."""
+    if not isinstance(start, Start) and start not in STARTS:
         raise InputError(f"start is {start!r}: choose from {', '.join(STARTS)}.")
 
 

@@ -18,7 +18,7 @@ from dec_keras.training.pipeline import batches_per_epoch, endless_batches, pred
 from dec_keras.training.steps import Trainer, configuration
 
 
-def pretrain(dec, x, y, *, optimizer, epochs, batch_size, folder, schedule, callbacks, resume):
+def pretrain(dec, x, y, *, optimizer, epochs, batch_size, augment, folder, schedule, callbacks, resume):
     """Pretrains `dec.autoencoder` end to end to reconstruct x (mean squared error), as DEC-keras and IDEC-toy do.
 
     Writes `pretrain_log.csv` (epoch, loss; acc and nmi in the epochs scored), `ae_weights.h5`, and on the way
@@ -31,6 +31,8 @@ def pretrain(dec, x, y, *, optimizer, epochs, batch_size, folder, schedule, call
         optimizer: a Keras optimizer.
         epochs: passes over x, at least 1.
         batch_size: samples a batch, at least 1; shuffled every epoch.
+        augment: whether to shift and rotate every image at random, anew each time; it is to reconstruct what it is
+            then (DEC-DA). It takes x whose `image_shape` is known.
         folder: RunFolder for the files; None: they are not written.
         schedule: of the learning rate: "constant" as the optimizer has it, or "cosine": up to that in the first 5 % of
             the batches, then down to 0 along a cosine.
@@ -43,7 +45,7 @@ def pretrain(dec, x, y, *, optimizer, epochs, batch_size, folder, schedule, call
         InputError: if `resume` and the checkpoint is of another training, or damaged.
     """
     run = {"pretraining": "end-to-end", "optimizer": configuration(optimizer), "schedule": schedule}
-    training = _Pretraining(dec, x, y, epochs, batch_size, folder, callbacks, resume, run)
+    training = _Pretraining(dec, x, y, epochs, batch_size, augment, folder, callbacks, resume, run)
     if training.is_finished():
         return
     if schedule == "cosine":
@@ -52,7 +54,7 @@ def pretrain(dec, x, y, *, optimizer, epochs, batch_size, folder, schedule, call
     training.save()
 
 
-def pretrain_layerwise(dec, x, y, *, epochs, batch_size, folder, callbacks, resume):
+def pretrain_layerwise(dec, x, y, *, epochs, batch_size, augment, folder, callbacks, resume):
     """Pretrains `dec.autoencoder` as the DEC paper does (section 3.2): greedily, layer by layer, then end to end.
 
     Layer i is a denoising autoencoder of the codes of the layers below, which stay as they are: dropout of 20 % on its
@@ -67,7 +69,8 @@ def pretrain_layerwise(dec, x, y, *, epochs, batch_size, folder, callbacks, resu
     Other arguments and errors as for `pretrain`.
     """
     epochs = epochs or -(-PAPER_BATCHES // batches_per_epoch(x, batch_size))
-    training = _Pretraining(dec, x, y, epochs, batch_size, folder, callbacks, resume, {"pretraining": "layerwise"})
+    run = {"pretraining": "layerwise"}
+    training = _Pretraining(dec, x, y, epochs, batch_size, augment, folder, callbacks, resume, run)
     if training.is_finished():
         return
     n_layers = len(dec.dims) - 1
@@ -86,10 +89,11 @@ class _Pretraining:
         run: dict of what, beside the other arguments, a pretraining has to share with another to end like it.
     """
 
-    def __init__(self, dec, x, y, epochs, batch_size, folder, callbacks, resume, run):
-        self.dec, self.x, self.y, self.epochs, self.batch_size = dec, x, y, epochs, batch_size
+    def __init__(self, dec, x, y, epochs, batch_size, augment, folder, callbacks, resume, run):
+        self.dec, self.x, self.y, self.epochs, self.batch_size, self.augment = dec, x, y, epochs, batch_size, augment
         self.folder, self.callbacks, self.resume = folder, callbacks, resume
         run |= {"dims": dec.dims, "epochs": epochs, "batch_size": batch_size, "seed": dec.seed}
+        run |= {"augment": True} if augment else {}
         self.run = as_json(run | {"samples": len(x), "checksum": x.checksum})
         self.checkpoint = None
 
@@ -148,7 +152,8 @@ class _Pretraining:
         checkpoint.begin([*self.dec.autoencoder.variables, *model.variables, *optimizer.variables], stage)
         shuffle = checkpoint.kept.setdefault("shuffle", random.getrandbits(31))
         table = GrowingTable(log, ["epoch", "loss", "acc", "nmi"], checkpoint.kept.setdefault("log", []))
-        batches = endless_batches(self.x, self.batch_size, shuffle, start=checkpoint.epoch * steps)
+        augment = shuffle if self.augment else None
+        batches = endless_batches(self.x, self.batch_size, shuffle, checkpoint.epoch * steps, augment)
         trainer = Trainer(model, batches, to_itself, epochs * steps)
         callbacks = keras.callbacks.CallbackList(callbacks, model=model)
         verbose = 0 if sys.stdout is None else 1 if is_terminal(sys.stdout) else 2  # a bar, or a line an epoch
@@ -175,7 +180,7 @@ class _Pretraining:
         """ACC and NMI of k-means on the codes, about ten times: how fit they are to cluster, which the loss hides."""
         if epoch % max(1, self.epochs // 10):
             return {}
-        _, labels = kmeans_start(predict(self.dec.encoder, self.x), self.dec.n_clusters, self.dec.seed)
+        _, labels, _ = kmeans_start(predict(self.dec.encoder, self.x), self.dec.n_clusters, self.dec.seed)
         acc, nmi = metrics.acc(self.y, labels), metrics.nmi(self.y, labels)
         print(f"{' ' * 8}|==>  acc: {acc:.4f},  nmi: {nmi:.4f}  <==|", flush=True)
         return {"acc": acc, "nmi": nmi}

@@ -1,6 +1,6 @@
 """The one table of settings: what a protocol fixes for a data set. Settings are data; no script has its own.
 
-Four protocols:
+Six protocols:
 
 - `dec-keras` (default): XifengGuo/DEC-keras, its DEC.py. Data sets that it does not list take the nearest row; for
   data of your own the lengths follow from their number. DEC-keras itself has 200 epochs of Adam and P every 140 batches
@@ -11,6 +11,10 @@ Four protocols:
 - `fast`: ours. The model, loss and clustering phase of `dec-keras`; on mnist and fmnist a pretraining of 20 epochs in
   place of 300, with Adam, a warm-up and a cosine decay, and on mnist centres from a Gaussian mixture. Other data sets
   are as in `dec-keras`.
+- `dec-da`: XifengGuo/DEC-DA (Guo, Zhu, Liu, Yin, ACML 2018), its fully connected networks: images shifted and rotated
+  at random in both phases. It takes images alone.
+- `best`: ours, one row for all data: `fast`'s pretraining, images augmented as in `dec-da`, and centres from a mixture
+  on the manifold of the codes. docs/results.md says how it was chosen.
 
 Optimizers and initializers stand in Keras' own serialised form, as `keras.optimizers.get` and
 `keras.initializers.get` take them.
@@ -18,6 +22,7 @@ Optimizers and initializers stand in Keras' own serialised form, as `keras.optim
 
 from dataclasses import dataclass, field, replace
 
+from dec_keras.data.reading import DATASETS
 from dec_keras.errors import InputError
 
 BATCH_SIZE = 256  # every source
@@ -28,11 +33,14 @@ MAX_SEED = 2**32 - 1  # NumPy's
 SCHEDULES = ("constant", "cosine")
 PRETRAINING = ("end-to-end", "layerwise")
 CODE_DIMS = (500, 500, 2000, 10)  # paper: d-500-500-2000-10 for every data set
-STARTS = ("kmeans", "gmm")  # where the centres come from, see `initial_centers`
-# Lengths that follow from the number of samples: see `resolve_lengths`.
+STARTS = ("kmeans", "gmm", "manifold")  # where the centres come from, see `initial_centers`
+AUGMENT = ("none", "pretraining", "clustering", "both")  # phases in which images are shifted and rotated
+IF_IMAGES = "if images"  # both for images, none for others
+# Lengths that follow from the number of samples: see `resolve`.
 BY_SIZE = "by size"
 PAPER_LENGTH = f"{PAPER_BATCHES} batches"
-LENGTHS = (BY_SIZE, PAPER_LENGTH)
+FAST_LENGTH = "5480 batches"  # 20 epochs of MNIST
+LENGTHS = (BY_SIZE, PAPER_LENGTH, FAST_LENGTH)
 
 
 def sgd(learning_rate, momentum):
@@ -64,7 +72,8 @@ class Settings:
         pretrain_schedule: of end-to-end pretraining's learning rate, see `pretraining.pretrain`.
         pretrain_epochs: of end-to-end pretraining, or of layerwise pretraining's fine-tuning (a layer takes half as
             many); or one of `LENGTHS`.
-        start: of the clustering phase: "kmeans", or "gmm" (see `initial_centers`).
+        augment: phases in which images are shifted and rotated at random, of `AUGMENT`; or IF_IMAGES.
+        start: of the clustering phase: a name of `STARTS`.
         optimizer: of the clustering phase.
         update_interval: batches between two refreshes of the target distribution P; 0 = one epoch; or BY_SIZE.
     """
@@ -77,6 +86,7 @@ class Settings:
     pretrain_optimizer: dict = field(default_factory=lambda: ADAM)
     pretrain_schedule: str = "constant"
     pretrain_epochs: int | str = 200
+    augment: str = "none"
     start: str = "kmeans"
     optimizer: dict = field(default_factory=lambda: sgd(0.01, 0.9))
     update_interval: int | str = 0
@@ -87,8 +97,8 @@ def own_length(pretraining):
     return PAPER_LENGTH if pretraining == "layerwise" else Settings.pretrain_epochs
 
 
-def resolve_lengths(settings, n, batch_size):
-    """Settings whose `LENGTHS` are numbers, the same for all data of n samples.
+def resolve(settings, n, batch_size, is_image=False):
+    """Settings in which nothing is left open, the same for all data of n samples, images or not.
 
     BY_SIZE, pretraining takes 10,000 batches, about as many as IDEC-toy's 200 epochs of pendigits, in whole epochs, at
     least 10 and at most 500 of them. P is refreshed after an epoch, but after 30 batches at the least, as in DEC-keras,
@@ -99,16 +109,30 @@ def resolve_lengths(settings, n, batch_size):
         settings: Settings.
         n: number of samples.
         batch_size: samples a batch.
+        is_image: whether a sample is an image.
     """
     epoch = -(-n // batch_size)
-    by_size = {
-        "pretrain_epochs": min(max(round(10_000 / epoch), 10), 500),
-        "update_interval": min(max(epoch, 30), 1000),
-    }
-    numbers = {name: value for name, value in by_size.items() if getattr(settings, name) == BY_SIZE}
-    if settings.pretrain_epochs == PAPER_LENGTH:
-        numbers["pretrain_epochs"] = -(-PAPER_BATCHES // epoch)
+    numbers = {}
+    if settings.pretrain_epochs == BY_SIZE:
+        numbers["pretrain_epochs"] = min(max(round(10_000 / epoch), 10), 500)
+    elif settings.pretrain_epochs in LENGTHS:
+        numbers["pretrain_epochs"] = -(-int(settings.pretrain_epochs.split()[0]) // epoch)
+    if settings.update_interval == BY_SIZE:
+        numbers["update_interval"] = min(max(epoch, 30), 1000)
+    if settings.augment == IF_IMAGES:
+        numbers["augment"] = "both" if is_image else "none"
     return replace(settings, **numbers)
+
+
+# The row of data sets for which a protocol has none of their own.
+LIKE = {
+    **dict.fromkeys(("mnist-train", "mnist-test", "fmnist"), "mnist"),
+    **dict.fromkeys(("reuters10k-xie", "rcv1-10k"), "reuters10k"),
+}
+
+
+def _row(rows, dataset):
+    return rows.get(dataset) or rows.get(LIKE.get(dataset)) or rows["other"]
 
 
 def _dec_keras():
@@ -123,9 +147,8 @@ def _dec_keras():
     usps = Settings(source="DEC-keras, usps", pretrain_epochs=50, update_interval=30)
     return {
         "mnist": mnist,
-        "fmnist": mnist,
+        "mnist-test": replace(mnist, source="DEC-keras, mnist; P as often as in DEC-DA", update_interval=30),
         "reuters10k": reuters,
-        "reuters10k-xie": reuters,
         "rcv1-10k": replace(reuters, source="DEC-keras, its reuters10k row"),
         "usps": usps,
         "stl": replace(usps, source="DEC-keras, stl", pretrain_epochs=10),
@@ -158,18 +181,7 @@ def _idec():
     reuters = Settings(source="IDEC repo, reutersidf10k", update_interval=20)
     usps = Settings(source="IDEC repo, usps; x in [0, 2]", scale=2.0, update_interval=30)
     other = Settings(source="the defaults of the class DEC of IDEC and DEC-keras", update_interval=140)
-    return {
-        "mnist": mnist,
-        "fmnist": mnist,
-        "reuters10k": reuters,
-        "reuters10k-xie": reuters,
-        "rcv1-10k": reuters,
-        "usps": usps,
-        "stl": other,
-        "pendigits": other,
-        "digits": other,
-        "other": replace(other, scale="auto"),
-    }
+    return {"mnist": mnist, "reuters10k": reuters, "usps": usps, "stl": other, "other": replace(other, scale="auto")}
 
 
 def _paper():
@@ -184,38 +196,53 @@ def _paper():
     reuters = replace(mnist, source="DEC paper; piiswrong/dec, reuters10k", scale=1.0, update_interval=20)
     stl = replace(mnist, source="DEC paper; piiswrong/dec, stl (but VGG16 features)", scale=None, update_interval=40)
     other = replace(mnist, source="DEC paper; mean ||x||^2 / d = 1", scale=None, update_interval=30)
-    return {
-        "mnist": mnist,
-        "fmnist": mnist,
-        "reuters10k": reuters,
-        "reuters10k-xie": reuters,
-        "rcv1-10k": reuters,
-        "usps": other,
-        "stl": stl,
-        "pendigits": other,
-        "digits": other,
-        "other": other,
-    }
+    return {"mnist": mnist, "reuters10k": reuters, "stl": stl, "other": other}
+
+
+def _dec_da():
+    mnist = Settings(
+        source="DEC-DA, mnist and fmnist",
+        init=UNIFORM_FAN_IN,
+        pretrain_optimizer=sgd(1.0, 0.9),
+        pretrain_epochs=500,
+        augment="both",
+        update_interval=140,
+    )
+    other = replace(mnist, source="DEC-DA, usps and mnist-test", update_interval=30)
+    return {"mnist": mnist, "mnist-test": other, "usps": other, "other": replace(other, scale="auto")}
+
+
+def _best():
+    row = Settings(
+        source="ours",
+        scale="auto",
+        init=UNIFORM_FAN_IN,
+        pretrain_optimizer={"class_name": "Adam", "config": {"learning_rate": 0.001}},
+        pretrain_schedule="cosine",
+        pretrain_epochs=FAST_LENGTH,
+        augment=IF_IMAGES,
+        start="manifold",
+        update_interval=BY_SIZE,
+    )
+    return {"other": row}
 
 
 PROTOCOLS = {"dec-keras": _dec_keras(), "idec": _idec(), "paper": _paper()}
-PROTOCOLS["fast"] = _fast()
+PROTOCOLS |= {"fast": _fast(), "dec-da": _dec_da(), "best": _best()}
 
 
-# IDEC's clustering phase is the same in every protocol: the IDEC repo's IDEC.py (and paper, section 4), optimizer and
-# update interval. What it does not list follows IDEC-toy's code.
+# IDEC's clustering phase, in every protocol but those of IDEC_OF: the IDEC repo's IDEC.py (and paper, section 4),
+# optimizer and update interval. What it does not list follows IDEC-toy's code.
 _SGD_IDEC = {"optimizer": sgd(0.1, 0.99)}
-_IDEC_TEXT = _SGD_IDEC | {"update_interval": 3}
 _IDEC_MNIST = {"optimizer": ADAM, "update_interval": 140}
 IDEC = {
     "mnist": _IDEC_MNIST,
-    "fmnist": _IDEC_MNIST,
+    "mnist-test": _IDEC_MNIST | {"update_interval": 30},
     "usps": _SGD_IDEC | {"update_interval": 30},
-    "reuters10k": _IDEC_TEXT,
-    "reuters10k-xie": _IDEC_TEXT,
-    "rcv1-10k": _IDEC_TEXT,
+    "reuters10k": _SGD_IDEC | {"update_interval": 3},
+    "other": {"optimizer": ADAM, "update_interval": 0},
 }
-_IDEC_TOY = {"optimizer": ADAM, "update_interval": 0}
+IDEC_OF = {"dec-da": {"optimizer": sgd(1.0, 0.9)}, "best": {"optimizer": ADAM}}
 
 
 def get_settings(dataset, protocol="dec-keras", method="DEC"):
@@ -223,7 +250,7 @@ def get_settings(dataset, protocol="dec-keras", method="DEC"):
 
     Args:
         dataset: a name of `DATASETS`; anything else (a file's path) gets the protocol's row `other`.
-        protocol: "dec-keras", "idec", "paper" or "fast".
+        protocol: a name of `PROTOCOLS`.
         method: "DEC" or "IDEC".
 
     Returns:
@@ -234,12 +261,14 @@ def get_settings(dataset, protocol="dec-keras", method="DEC"):
     """
     if protocol not in PROTOCOLS:
         raise InputError(f"There is no protocol {protocol!r}: choose from {', '.join(PROTOCOLS)}.")
-    rows = PROTOCOLS[protocol]
-    settings = rows.get(dataset, rows["other"])
+    settings = _row(PROTOCOLS[protocol], dataset)
+    if settings.scale == "auto" and dataset in DATASETS:  # which `load_data` scales
+        settings = replace(settings, scale=1.0)
+    if method == "IDEC" and protocol in IDEC_OF:
+        return replace(settings, **IDEC_OF[protocol])
     if method == "IDEC":
-        source = f"{settings.source}; clustering: {'IDEC repo' if dataset in IDEC else 'IDEC-toy'}"
-        clustering = IDEC.get(dataset, _IDEC_TOY)
-        if settings.update_interval == BY_SIZE:
-            clustering = clustering | {"update_interval": BY_SIZE}
-        settings = replace(settings, source=source, **clustering)
+        clustering = _row(IDEC, dataset)
+        source = f"{settings.source}; clustering: {'IDEC-toy' if clustering is IDEC['other'] else 'IDEC repo'}"
+        by_size = {"update_interval": BY_SIZE} if settings.update_interval == BY_SIZE else {}
+        settings = replace(settings, source=source, **clustering | by_size)
     return settings

@@ -8,14 +8,14 @@ from pathlib import Path
 from dec_keras.console import import_tensorflow, script_errors
 from dec_keras.data.reading import DATASETS, ENDINGS, SCALES, Reading, check_size
 from dec_keras.errors import InputError
-from dec_keras.method.protocols import BATCH_SIZE, MAXITER, PRETRAINING, PROTOCOLS, STARTS, TOL
+from dec_keras.method.protocols import AUGMENT, BATCH_SIZE, MAXITER, PRETRAINING, PROTOCOLS, STARTS, TOL
 from dec_keras.runs.config import RunConfig, RunOptions
 
 STRATEGIES = ("none", "mirrored", "multiworker")
 READING = ("label_column", "header", "image_size", "color", "labels_from_folders")
 OF_CONFIG = (
     *("protocol", "batch_size", "maxiter", "tol", "gamma", "seed", "ae_weights"),
-    *("scale", "pretraining", "pretrain_epochs", "start", "update_interval"),
+    *("scale", "pretraining", "pretrain_epochs", "augment", "start", "update_interval"),
 )
 
 
@@ -106,7 +106,8 @@ def add_shared_options(parser):
     add("--scale", help=f"{scale} (default: {default})")
     add = method.add_argument
     add("--protocol", choices=list(PROTOCOLS), default="dec-keras", help="whose settings (default: %(default)s)")
-    add("--start", choices=STARTS, help="the centres' start: k-means or a Gaussian mixture (default: the protocol's)")
+    start = "the centres' start: k-means, a Gaussian mixture, or one on UMAP of the codes (default: the protocol's)"
+    add("--start", choices=STARTS, help=start)
     gamma = "weight of IDEC's clustering loss; DEC ignores it (default: %(default)s)"
     add("--gamma", default=0.1, help=gamma)
     add("--update_interval", help="batches between two refreshes of P; 0: one epoch (default: the protocol's)")
@@ -116,6 +117,8 @@ def add_shared_options(parser):
     add("--ae_weights", help="a pretrained autoencoder, .h5 (default: pretrain one)")
     add("--pretrain", dest="pretraining", choices=PRETRAINING, help="how to pretrain (default: the protocol's)")
     add("--pretrain_epochs", help="epochs of pretraining (default: the protocol's)")
+    augment = "phases in which images are shifted and rotated at random (default: the protocol's)"
+    add("--augment", choices=AUGMENT, help=augment)
     add("--batch_size", default=BATCH_SIZE, help="samples a batch, in both phases (default: %(default)s)")
     seed = "of weights, batches and k-means: the same seed, the same result (default: %(default)s)"
     add("--seed", default=0, help=seed)

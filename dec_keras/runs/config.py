@@ -7,6 +7,7 @@ from typing import Any
 from dec_keras.data.reading import ALIASES, DATASETS, SCALES, Reading, check_scale
 from dec_keras.errors import InputError, check_number, check_share, check_whole
 from dec_keras.method.protocols import (
+    AUGMENT,
     BATCH_SIZE,
     LENGTHS,
     MAX_SEED,
@@ -18,7 +19,7 @@ from dec_keras.method.protocols import (
     Settings,
     get_settings,
     own_length,
-    resolve_lengths,
+    resolve,
 )
 
 FROM_PROTOCOL = tuple(row.name for row in fields(Settings))
@@ -61,6 +62,7 @@ class RunConfig:
     pretrain_optimizer: dict | None = None
     pretrain_schedule: str | None = None
     pretrain_epochs: int | str | None = None
+    augment: str | None = None
     start: str | None = None
     optimizer: dict | None = None
     update_interval: int | str | None = None
@@ -80,7 +82,8 @@ class RunConfig:
         for name, check in checks.items():
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, check(getattr(self, name)))
-        for name, choices in {"protocol": PROTOCOLS, "pretraining": PRETRAINING, "start": STARTS}.items():
+        named = {"protocol": PROTOCOLS, "pretraining": PRETRAINING, "augment": AUGMENT, "start": STARTS}
+        for name, choices in named.items():
             if getattr(self, name) is not None and getattr(self, name) not in choices:
                 raise InputError(f"{name} is {getattr(self, name)!r}: choose from {', '.join(choices)}.")
 
@@ -108,7 +111,8 @@ class RunConfig:
 
     def pretrain_arguments(self) -> dict[str, Any]:
         """Arguments of `pretrain_method`; layer by layer the optimizer is the paper's."""
-        arguments = {"epochs": self.pretrain_epochs, "batch_size": self.batch_size}
+        augment = self.augment in ("pretraining", "both")
+        arguments = {"epochs": self.pretrain_epochs, "batch_size": self.batch_size, "augment": augment}
         if self.pretraining == "layerwise":
             return arguments
         return arguments | {"optimizer": self.pretrain_optimizer, "schedule": self.pretrain_schedule}
@@ -118,11 +122,11 @@ class RunConfig:
 
     def fit_arguments(self) -> dict[str, Any]:
         names = ("maxiter", "batch_size", "tol", "update_interval", "start")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in names} | {"augment": self.augment in ("clustering", "both")}
 
-    def resolved(self, n: int) -> "RunConfig":
-        """The config with nothing left open: the protocol's settings, and lengths as numbers, for n samples."""
-        return resolve_lengths(self.with_protocol(), n, self.batch_size)
+    def resolved(self, n: int, is_image: bool = False) -> "RunConfig":
+        """The config with nothing left open: the protocol's settings, for n samples, images or not."""
+        return resolve(self.with_protocol(), n, self.batch_size, is_image)
 
     def as_json(self) -> dict[str, Any]:
         """A dict of JSON's types, numbers as numbers, for run.json."""
@@ -159,7 +163,7 @@ class RunOptions:
     command: str = ""
 
 
-START_NAMES = {"kmeans": "k-means", "gmm": "GMM"}
+START_NAMES = {"kmeans": "k-means", "gmm": "GMM", "manifold": "UMAP + GMM"}
 
 
 def describe(settings: dict[str, Any]) -> dict[str, Any]:
@@ -176,6 +180,7 @@ def describe(settings: dict[str, Any]) -> dict[str, Any]:
         "scale of x": describe_scale(settings["scale"]),
         "initializer": settings["init"],
         "pretraining": f"none, {settings['ae_weights']}" if settings["ae_weights"] else pretraining,
+        "images augmented": settings.get("augment", "none"),
         "start": START_NAMES[settings["start"]],
         "optimizer": settings["optimizer"],
         "batch size": settings["batch_size"],

@@ -105,7 +105,9 @@ def prepare(config):
     x, y, about = load(config.dataset, config.reading)
     n_clusters = number_of_clusters(config.n_clusters, x, y)
     scaler = fit(x, scale, about)
-    config = replace(config.resolved(len(x)), n_clusters=n_clusters, scale=scaler.name)
+    config = replace(config.resolved(len(x), x.image_shape is not None), n_clusters=n_clusters, scale=scaler.name)
+    if config.augment != "none" and x.image_shape is None:
+        raise InputError(f"{config.dataset} holds no images, which augmentation shifts and rotates: --augment none.")
     return config, Data(scaler.transform(x), y, scaler, about)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from dec_keras import metrics
 from dec_keras.data import reading, scaling
-from dec_keras.data.datasets import load
+from dec_keras.data.datasets import DATASETS, load
 from dec_keras.data.samples import Samples
 from dec_keras.errors import InputError
 from dec_keras.files.models import read_attributes
@@ -25,7 +25,6 @@ from dec_keras.runs.predict import check_fits
 from dec_keras.training.pipeline import predictions
 
 SAMPLE = 2000  # samples in the embedding's figures and in the report
-IMAGE_SHAPES = {"mnist": (28, 28), "fmnist": (28, 28), "usps": (16, 16), "digits": (8, 8)}
 
 
 @dataclass
@@ -140,7 +139,7 @@ def load_run(model_file, x, y=None, image_shape=None, terms=None, names=None):
         start_q=start_q,
         start_z=start_z,
         decoders={name: decode for name, decode in decoders.items() if decode},
-        image_shape=image_shape or IMAGE_SHAPES.get(dataset),
+        image_shape=image_shape or x.image_shape or (dataset in DATASETS and DATASETS[dataset].image_shape) or None,
         terms=terms,
         names=names,
         settings=settings,

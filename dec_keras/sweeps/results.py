@@ -8,7 +8,7 @@ from dec_keras.data.reading import DATASETS
 from dec_keras.errors import InputError
 from dec_keras.files.atomic import write_csv
 
-METHODS = ("k-means", "AE+k-means", "AE+GMM", "DEC", "IDEC")
+METHODS = ("k-means", "AE+k-means", "AE+GMM", "AE+UMAP+GMM", "DEC", "IDEC")
 SCORES = ("acc", "nmi", "ari")
 VERSIONS = ("python", "tensorflow", "keras", "numpy", "scikit-learn")
 COLUMNS = (

@@ -19,12 +19,12 @@ from time import time
 from dec_keras import metrics
 from dec_keras.files.atomic import write_text
 from dec_keras.files.run_folder import lock_folder, run_folder
-from dec_keras.method.initial_centers import gmm_start, kmeans_start
+from dec_keras.method.initial_centers import gmm_start, kmeans_start, manifold_start
 from dec_keras.runs.config import RunConfig
 from dec_keras.runs.record import versions
 from dec_keras.runs.run import build, prepare
 
-STARTS = {"AE+k-means": kmeans_start, "AE+GMM": gmm_start}
+STARTS = {"AE+k-means": kmeans_start, "AE+GMM": gmm_start, "AE+UMAP+GMM": manifold_start}
 
 
 def main(task, methods):
@@ -87,10 +87,10 @@ class Trial:
         """Labels, and what else a row says of the clustering."""
         x, n_clusters, seed = self.data.x, self.config.n_clusters, self.task["seed"]
         if method == "k-means":
-            return kmeans_start(x.matrix(), n_clusters, seed)[1], {}
+            return kmeans_start(x.matrix(), n_clusters, seed).labels, {}
         if method in STARTS:
             codes = self.pretrained("DEC")[0].extract_features(x)
-            return STARTS[method](codes, n_clusters, seed)[1], {}
+            return STARTS[method](codes, n_clusters, seed).labels, {}
         dec, config = self.pretrained(method)
         dec.fit(x, self.data.y, **config.fit_arguments(), save_dir=self.folder.path, resume=True)
         for path in self.folder.path.glob(f"{method}_model_[0-9]*.h5"):  # hundreds of MB in long runs

@@ -152,7 +152,8 @@ class Checkpoint:
             if not values or not all(np.isfinite(value).all() for value in values):
                 raise ValueError("its numbers are none")
             stage, epoch, kept, _ = state
-            if not (0 <= stage < MOST and 0 <= epoch < MOST and 0 <= kept.get("shuffle", 0) < MOST):
+            counters = stage, epoch, kept.get("shuffle", 0), kept.get("augmentation", 0)
+            if not all(0 <= counter < MOST for counter in counters):
                 raise ValueError("its counters are none")
             if not all(isinstance(row, dict) for row in kept.get("log", [])):
                 raise ValueError("its log is none")
@@ -161,7 +162,7 @@ class Checkpoint:
             raise InputError(
                 f"{self.path} is no checkpoint, or it is damaged ({why}): delete it, and the run begins anew."
             ) from error
-        if differ := [name for name in self.run if run.get(name) != self.run[name]]:
-            was = ", ".join(f"{name} {run.get(name)} (now {self.run[name]})" for name in differ)
+        if differ := [name for name in {**self.run, **run} if run.get(name) != self.run.get(name)]:
+            was = ", ".join(f"{name} {run.get(name)} (now {self.run.get(name)})" for name in differ)
             raise InputError(f"{self.path} is of a run with {was}: give the same, or do not resume.")
         return *state, held, values

@@ -9,13 +9,15 @@ from functools import partial
 import numpy as np
 import tensorflow as tf
 
+from dec_keras.training.augmentation import shift_and_rotate
+
 
 def batches_per_epoch(x, batch_size):
     """Batches that hold every row of x once, the last one partial where batch_size does not divide them."""
     return -(-x.shape[0] // batch_size)
 
 
-def endless_batches(x, batch_size, shuffle=None, start=0):
+def endless_batches(x, batch_size, shuffle=None, start=0, augment=None):
     """An endless tf.data.Dataset of (indices, rows): int64 of shape `(m,)` and float32 of shape `(m, d)`.
 
     Args:
@@ -25,6 +27,8 @@ def endless_batches(x, batch_size, shuffle=None, start=0):
             seed and the epoch alone. Keras 3's own shuffling of arrays repeats one order in every epoch once a seed is
             set, and tf.data's gives another one under a tf.distribute strategy.
         start: number of the first batch, from 0; those before it are left out.
+        augment: a seed, 0 to 2^31 - 1, by which each image is shifted and rotated at random, anew in every batch; or
+            None. It takes x whose `image_shape` is known.
     """
     passed, first = divmod(start, batches_per_epoch(x, batch_size))
 
@@ -34,12 +38,15 @@ def endless_batches(x, batch_size, shuffle=None, start=0):
             order = tf.random.experimental.stateless_shuffle(order, seed=(shuffle, number))
         return tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
 
-    def read(indices):
+    def read(number, indices):
         batch = tf.numpy_function(x.rows, [indices], tf.float32)
         batch.set_shape((None, x.shape[1]))
+        if augment is not None:
+            batch = shift_and_rotate(batch, x.image_shape, seed=(augment, number))
         return indices, batch
 
-    batches = tf.data.Dataset.counter(start=passed).flat_map(epoch).skip(first).map(read).prefetch(4)
+    indices = tf.data.Dataset.counter(start=passed).flat_map(epoch).skip(first)
+    batches = indices.enumerate(start).map(read).prefetch(4)
     options = tf.data.Options()
     # A strategy's workers each take their share of every batch.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
