@@ -19,7 +19,7 @@ from dec_keras.data import datasets, reading, user_data
 from dec_keras.data.samples import Samples
 from dec_keras.data.scaling import FITS
 from dec_keras.method.initial_centers import gmm_start, kmeans_start
-from dec_keras.method.protocols import BY_SIZE, PAPER_LENGTH, PROTOCOLS
+from dec_keras.method.protocols import BY_SIZE, PAPER_LENGTH
 from dec_keras.runs.command_line import parse_run
 from dec_keras.runs.run import reconstruction_error, report_sizes
 from IDEC import IDEC
@@ -128,7 +128,6 @@ def test_help_names_every_argument_and_default(capsys):
 
 def test_help_names_the_data_sets_and_kinds_of_files_that_are_read():
     """They stand in `reading` too, which loads fast."""
-    assert tuple(PROTOCOLS["dec-keras"])[:-1] == reading.DATASETS
     assert set(reading.DATASETS) == set(datasets.DATASETS)
     assert tuple(user_data.READERS) == reading.ENDINGS
     assert tuple(reading.SCALES) == ("auto", *FITS, "l2", "none")
