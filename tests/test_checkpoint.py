@@ -17,6 +17,7 @@ from dec_keras.errors import InputError
 from dec_keras.files import atomic
 from dec_keras.files.models import read_attributes
 from dec_keras.files.run_folder import lock_folder
+from dec_keras.method.initial_centers import Start
 from dec_keras.runs import run as run_module
 from dec_keras.runs.command_line import parse_run
 from dec_keras.training import checkpoint
@@ -55,21 +56,22 @@ def every_epoch(monkeypatch):
     monkeypatch.setattr(checkpoint, "SHARE", 1e9)
 
 
-def trained(method, data, folder, resume=False, layerwise=False, pretrain_cut=None, cluster_cut=None):
+def trained(method, data, folder, resume=False, layerwise=False, pretrain_cut=None, cluster_cut=None, tol=0, **phases):
     """A method with both phases run on x in batches of 30: 4 an epoch, and 3 an interval."""
     x, y = data
+    augment, start = phases.get("augment", False), phases.get("start", "kmeans")
     keras.utils.set_random_seed(3)
     dec = method(DIMS, 3, seed=3)
-    how = {"epochs": 6, "batch_size": 30, "save_dir": folder, "resume": resume}
+    how = {"epochs": 6, "batch_size": 30, "save_dir": folder, "resume": resume, "augment": augment}
     cut = [] if pretrain_cut is None else [CutAtEpoch(pretrain_cut)]
     if layerwise:
         dec.pretrain_layerwise(x, y, callbacks=cut, **how)
     else:
         dec.pretrain(x, y, schedule="cosine", callbacks=cut, **how)
     cut = [] if cluster_cut is None else [CutAtEpoch(cluster_cut)]
-    how = {"maxiter": 20, "batch_size": 30, "update_interval": 3, "tol": 0, "save_dir": folder, "resume": resume}
+    how = {"maxiter": 20, "batch_size": 30, "update_interval": 3, "save_dir": folder, "resume": resume}
     dec.compile("adam")
-    dec.fit(x, y, callbacks=cut, **how)
+    dec.fit(x, y, tol=tol, callbacks=cut, augment=augment, start=start, **how)
     return dec
 
 
@@ -88,6 +90,36 @@ def test_a_training_cut_off_in_any_epoch_goes_on_to_the_same_end(method, blobs, 
         np.testing.assert_array_equal(again.result.start_labels, whole.result.start_labels)
         assert again.result.log == whole.result.log
         assert (again.result.n_iter, again.result.stop_reason) == (20, "maxiter")
+
+
+@pytest.mark.parametrize("layerwise", [False, True])
+def test_augmented_images_are_those_of_an_uncut_training(layerwise, blobs, tmp_path, every_epoch):
+    data = blobs[0].reshape(100, 2, 3), blobs[1]
+    options = {"augment": True, "layerwise": layerwise}
+    trained(IDEC, data, tmp_path / "whole", **options)
+    for cut in ({"pretrain_cut": 3}, {"cluster_cut": 2}):
+        with pytest.raises(Cut):
+            trained(IDEC, data, tmp_path / "cut", resume=True, **options, **cut)
+    trained(IDEC, data, tmp_path / "cut", resume=True, **options)
+    assert_same_end(tmp_path / "whole", tmp_path / "cut")
+    with pytest.raises(Cut):
+        trained(IDEC, data, tmp_path / "other", pretrain_cut=3, **options)
+    with pytest.raises(InputError, match=r"augment True \(now None\)"):
+        trained(IDEC, data, tmp_path / "other", resume=True, layerwise=layerwise)
+
+
+@pytest.mark.parametrize("cut", [1, 5])  # P is the posterior, and no more, as the row before says
+def test_p_is_the_starts_posterior_until_q_settles_resumed_too(cut, blobs, tmp_path, every_epoch):
+    labels = blobs[1]
+    start = Start(np.eye(3, dtype="float32"), labels, np.eye(3, dtype="float32")[labels])
+    options = {"start": start, "tol": 0.02}
+    losses = [row["loss"] for row in trained(DEC, blobs, tmp_path / "whole", **options).result.log[1:]]
+    assert min(losses[:5]) > 1  # to labels that Q did not have
+    assert max(losses[5:]) < 0.01  # to its own, from iteration 15, where 1 % changed
+    with pytest.raises(Cut):
+        trained(DEC, blobs, tmp_path / "cut", cluster_cut=cut, **options)
+    trained(DEC, blobs, tmp_path / "cut", resume=True, **options)
+    assert_same_end(tmp_path / "whole", tmp_path / "cut")
 
 
 def test_one_training_can_be_cut_off_again_and_again(blobs, tmp_path, every_epoch):

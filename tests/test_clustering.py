@@ -8,7 +8,7 @@ import tensorflow as tf
 from scipy.special import softmax
 from scipy.stats import multivariate_normal as normal
 from sklearn.cluster import KMeans
-from sklearn.datasets import make_blobs
+from sklearn.datasets import make_blobs, make_moons
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_info
 
@@ -16,7 +16,7 @@ from DEC import DEC
 from dec_keras import metrics
 from dec_keras.errors import InputError, check_assigned
 from dec_keras.method import initial_centers
-from dec_keras.method.initial_centers import gmm_start, kmeans_start
+from dec_keras.method.initial_centers import Start, gmm_start, kmeans_start, manifold_start
 from dec_keras.method.model import ClusteringLayer, soft_assign, target_distribution
 from tests.helpers import DIMS, numpy_p, numpy_q, read_log
 
@@ -206,6 +206,53 @@ def test_a_mixtures_restarts_begin_in_turn_from_kmeans_and_from_random_codes():
         seed = np.random.RandomState(7).randint(2**31 - 1)
         expected = GaussianMixture(4, init_params=init, random_state=seed).fit(codes)
         np.testing.assert_array_equal(found["means_init"], expected.means_)
+
+
+@pytest.fixture(scope="module")
+def moons():
+    """Two clusters that are no ellipsoids: codes float32 of shape (1000, 2), y of shape (1000,)."""
+    codes, y = make_moons(1000, noise=0.06, random_state=0)
+    return codes.astype(np.float32), y
+
+
+def test_manifold_start_unrolls_clusters_that_a_mixture_cuts(moons, monkeypatch, capsys):
+    codes, y = moons
+    centers, labels, posterior = manifold_start(codes, 2, seed=0)
+    assert metrics.acc(y, labels) > 0.99 > 0.95 > metrics.acc(y, gmm_start(codes, 2, seed=0).labels)
+    np.testing.assert_allclose(posterior.sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(posterior.argmax(axis=1), labels)
+    means = [codes[labels == i].mean(axis=0) for i in range(2)]
+    np.testing.assert_allclose(centers, means, atol=0.02)
+    np.testing.assert_array_equal(manifold_start(codes, 2, seed=0).posterior, posterior)
+    assert "of the" not in capsys.readouterr().out
+    monkeypatch.setattr("dec_keras.method.initial_centers.MANY_CODES", 900)
+    labels, again = (manifold_start(codes, 2, seed=0).labels for _ in range(2))
+    np.testing.assert_array_equal(labels, again)
+    assert metrics.acc(y, labels) > 0.99  # the others are placed among those that were fitted
+    assert "UMAP is fitted to 900 of the codes." in capsys.readouterr().out
+
+
+def test_manifold_start_tells_of_too_few_codes():
+    with pytest.raises(InputError, match="more than 20 samples; start from k-means"):
+        manifold_start(np.zeros((20, 2), "float32"), 2, seed=0)
+
+
+def test_a_start_of_ones_own_is_taken(dec, blobs):
+    x, y = blobs
+    mine = Start(np.arange(9, dtype="float32").reshape(3, 3), y)
+    dec.fit(x, start=mine, maxiter=1, save_dir=None)
+    np.testing.assert_allclose(dec.centers, mine.centers, atol=0.01)
+    np.testing.assert_array_equal(dec.result.start_labels, y)
+    with pytest.raises(InputError, match="choose from kmeans, gmm, manifold"):
+        dec.fit(x, start="umap", save_dir=None)
+
+
+def test_a_clustering_ends_when_q_has_settled_on_the_posterior_and_then_on_p(dec, blobs):
+    x, y = blobs
+    start = Start(np.eye(3, dtype="float32"), y, np.eye(3, dtype="float32")[y])
+    for mine, batches in ((start, 6), (start._replace(posterior=None), 3)):
+        dec.fit(x, start=mine, update_interval=3, tol=1, save_dir=None)
+        assert (dec.result.n_iter, dec.result.stop_reason) == (batches, "tol")
 
 
 def test_gmm_start_tells_of_too_few_codes():

@@ -155,7 +155,8 @@ def _initialize(dec, x, start, update_interval, checkpoint):
         if start.posterior is not None:
             checkpoint.arrays["posterior"] = start.posterior
     labels, log = checkpoint.arrays.get("start_labels"), checkpoint.kept.setdefault("log", [])
-    if np.shape(labels) != (len(x),):
+    posterior = checkpoint.arrays.get("posterior", np.empty((len(x), dec.n_clusters)))
+    if np.shape(labels) != (len(x),) or posterior.shape != (len(x), dec.n_clusters):
         raise InputError(f"{checkpoint.path} is damaged (it lacks labels): delete it, and the run begins anew.")
     return ClusteringResult(labels, labels, checkpoint.epoch * update_interval, log=log)
 
