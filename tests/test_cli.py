@@ -294,7 +294,7 @@ def test_settings_reach_the_training(tiny_mnist, tmp_path, method, protocol, sca
     begun = method(dec.dims, 2)
     begun.load_weights(tmp_path / "out" / f"{method.name}_model_0.h5")
     start = gmm_start if protocol == "fast" else kmeans_start
-    centers, labels, _ = start(begun.extract_features(x), 2, seed=0)
+    centers, labels, *_ = start(begun.extract_features(x), 2, seed=0)
     np.testing.assert_array_equal(dec.result.start_labels, labels)
     np.testing.assert_array_equal(begun.model.get_layer("clustering").get_weights()[0], centers.astype("float32"))
     error = np.square(dec.autoencoder.predict(tiny_mnist, verbose=0) - tiny_mnist).mean()

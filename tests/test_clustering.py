@@ -16,7 +16,7 @@ from DEC import DEC
 from dec_keras import metrics
 from dec_keras.errors import InputError, check_assigned
 from dec_keras.method import initial_centers
-from dec_keras.method.initial_centers import Start, gmm_start, kmeans_start, manifold_start
+from dec_keras.method.initial_centers import Start, auto_start, gmm_start, kmeans_start, manifold_start
 from dec_keras.method.model import ClusteringLayer, soft_assign, target_distribution
 from tests.helpers import DIMS, numpy_p, numpy_q, read_log
 
@@ -154,7 +154,7 @@ def test_past_a_number_of_codes_the_starts_take_less_and_say_so(capsys, monkeypa
     monkeypatch.setattr("dec_keras.method.initial_centers.MANY_CODES", 300)
     codes, y = make_blobs(1000, n_features=3, centers=4, cluster_std=0.3, random_state=0)
     for start, told in ((kmeans_start, "k-means in mini-batches"), (gmm_start, "fitted to 300 of the codes")):
-        centers, labels, _ = start(codes, 4, seed=1)
+        centers, labels, *_ = start(codes, 4, seed=1)
         again, *_ = start(codes, 4, seed=1)
         np.testing.assert_array_equal(centers, again)
         assert centers.shape == (4, 3)
@@ -168,7 +168,7 @@ def test_gmm_start_tells_stretched_clusters_apart_where_kmeans_cuts_them():
     rng = np.random.default_rng(0)
     y = np.repeat([0, 1], 500)
     codes = rng.normal(size=(1000, 2)) * [10, 0.2] + np.c_[np.zeros(1000), 3 * y]
-    centers, labels, _ = gmm_start(codes, 2, seed=0)
+    centers, labels, *_ = gmm_start(codes, 2, seed=0)
     assert metrics.acc(y, labels) > 0.99 > 0.7 > metrics.acc(y, kmeans_start(codes, 2, seed=0)[1])
     np.testing.assert_allclose(np.sort(centers[:, 1]), [0, 3], atol=0.1)
 
@@ -182,7 +182,7 @@ def test_gmm_start_takes_the_restart_of_highest_icl_for_equal_proportions(monkey
         return restarts[-1]
 
     monkeypatch.setattr("dec_keras.method.initial_centers._restart", recorded)
-    centers, labels, _ = gmm_start(codes, 8, seed=3)
+    centers, labels, *_ = gmm_start(codes, 8, seed=3)
     assert len(restarts) == 30
     for icl, init in restarts:  # written out from the components' densities
         weights, means, precisions = init["weights_init"], init["means_init"], init["precisions_init"]
@@ -217,7 +217,7 @@ def moons():
 
 def test_manifold_start_unrolls_clusters_that_a_mixture_cuts(moons, monkeypatch, capsys):
     codes, y = moons
-    centers, labels, posterior = manifold_start(codes, 2, seed=0)
+    centers, labels, posterior, _ = manifold_start(codes, 2, seed=0)
     assert metrics.acc(y, labels) > 0.99 > 0.95 > metrics.acc(y, gmm_start(codes, 2, seed=0).labels)
     np.testing.assert_allclose(posterior.sum(axis=1), 1, rtol=1e-5)
     np.testing.assert_array_equal(posterior.argmax(axis=1), labels)
@@ -230,6 +230,21 @@ def test_manifold_start_unrolls_clusters_that_a_mixture_cuts(moons, monkeypatch,
     np.testing.assert_array_equal(labels, again)
     assert metrics.acc(y, labels) > 0.99  # the others are placed among those that were fitted
     assert "UMAP is fitted to 900 of the codes." in capsys.readouterr().out
+
+
+def test_auto_start_is_kmeans_where_the_manifold_has_no_separate_clusters(moons, capsys):
+    codes, _ = moons
+    start = auto_start(codes, 2, seed=0)
+    assert start.silhouette > 0.5
+    assert start.posterior is not None
+    assert "on the manifold are separate" in capsys.readouterr().out
+    codes = np.random.default_rng(0).uniform(size=(500, 3)).astype(np.float32)
+    start = auto_start(codes, 4, seed=0)
+    np.testing.assert_array_equal(start.labels, kmeans_start(codes, 4, seed=0).labels)
+    assert start.posterior is None
+    assert "on the manifold are not separate" in capsys.readouterr().out
+    known = manifold_start(codes, 4, seed=0)._replace(silhouette=0.9)
+    assert auto_start(codes, 4, seed=0, on_manifold=known) is known
 
 
 def test_manifold_start_tells_of_too_few_codes():

@@ -14,10 +14,13 @@ from sklearn.mixture import GaussianMixture
 from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_limits
 
+from dec_keras import metrics
 from dec_keras.errors import InputError
 
 MANY_CODES = 100_000  # past these k-means goes through the codes in mini-batches, and a mixture is fitted to a sample
 MINI_BATCH = 4096  # codes, of k-means in mini-batches
+SILHOUETTE_CODES = 2000  # whose silhouettes are taken: they are compared pair by pair
+SEPARATE = 0.5  # mean silhouette, from which on clusters are no matter of chance (Kaufman and Rousseeuw, 1990)
 SEARCH_CODES = 15_000  # among which a mixture's restarts are compared
 
 
@@ -27,12 +30,14 @@ class Start(NamedTuple):
     Attributes:
         centers: centres of the clusters among the codes, shape `(k, d)`.
         labels: cluster of each sample, int array of shape `(n,)`.
-        posterior: what P is until Q has the same labels, float32 array of shape `(n, k)`; None: P is eq. 3 at once.
+        posterior: what P is until Q has settled on it, float32 array of shape `(n, k)`; None: P is eq. 3 at once.
+        silhouette: mean silhouette of the clusters on the manifold, in [-1, 1]; None: there is none.
     """
 
     centers: np.ndarray
     labels: np.ndarray
     posterior: np.ndarray | None = None
+    silhouette: float | None = None
 
 
 def kmeans_start(
@@ -96,12 +101,29 @@ def manifold_start(
         others: as for `kmeans_start`, as is what is raised for `gmm_start`.
 
     Returns:
-        Start, with a posterior.
+        Start, with a posterior and a silhouette.
     """
     on_manifold = _umap(np.asarray(codes), n_neighbors, seed)
     posterior = _posterior(_mixture(on_manifold, n_clusters, seed, n_init), on_manifold)
-    centers = posterior.T @ codes / posterior.sum(axis=0)[:, np.newaxis]
-    return Start(centers, posterior.argmax(axis=1), posterior)
+    labels, centers = posterior.argmax(axis=1), posterior.T @ codes / posterior.sum(axis=0)[:, np.newaxis]
+    sample = check_random_state(seed).permutation(len(codes))[:SILHOUETTE_CODES]
+    return Start(centers, labels, posterior, metrics.silhouette(on_manifold[sample], labels[sample]))
+
+
+def auto_start(codes: np.ndarray, n_clusters: int, seed: int | None = None, on_manifold: Start | None = None) -> Start:
+    """`manifold_start`, or `kmeans_start` where the clusters on the manifold are not separate, which is said.
+
+    They are where their mean silhouette is at least `SEPARATE`. UMAP and a mixture give clusters of any codes, and of
+    codes without gaps, such as those of text, other ones for every seed.
+
+    Args:
+        on_manifold: what `manifold_start` gives, where that is known.
+        others: as for `kmeans_start`.
+    """
+    start = on_manifold or manifold_start(codes, n_clusters, seed)
+    separate = start.silhouette >= SEPARATE
+    print(f"The clusters on the manifold are {'' if separate else 'not '}separate (silhouette {start.silhouette:.2f}).")
+    return start if separate else kmeans_start(codes, n_clusters, seed)
 
 
 def _umap(codes, n_neighbors, seed):
@@ -163,7 +185,7 @@ def _restart(codes, n_clusters, i, random):
     return icl, {f"{name}_init": getattr(mixture, f"{name}_") for name in names}
 
 
-STARTS = {"kmeans": kmeans_start, "gmm": gmm_start, "manifold": manifold_start}
+STARTS = {"kmeans": kmeans_start, "gmm": gmm_start, "manifold": manifold_start, "auto": auto_start}
 
 
 def check_start(start: str | Start) -> None:

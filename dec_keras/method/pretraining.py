@@ -180,7 +180,7 @@ class _Pretraining:
         """ACC and NMI of k-means on the codes, about ten times: how fit they are to cluster, which the loss hides."""
         if epoch % max(1, self.epochs // 10):
             return {}
-        _, labels, _ = kmeans_start(predict(self.dec.encoder, self.x), self.dec.n_clusters, self.dec.seed)
+        _, labels, *_ = kmeans_start(predict(self.dec.encoder, self.x), self.dec.n_clusters, self.dec.seed)
         acc, nmi = metrics.acc(self.y, labels), metrics.nmi(self.y, labels)
         print(f"{' ' * 8}|==>  acc: {acc:.4f},  nmi: {nmi:.4f}  <==|", flush=True)
         return {"acc": acc, "nmi": nmi}

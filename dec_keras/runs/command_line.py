@@ -106,7 +106,8 @@ def add_shared_options(parser):
     add("--scale", help=f"{scale} (default: {default})")
     add = method.add_argument
     add("--protocol", choices=list(PROTOCOLS), default="dec-keras", help="whose settings (default: %(default)s)")
-    start = "the centres' start: k-means, a Gaussian mixture, or one on UMAP of the codes (default: the protocol's)"
+    start = "the centres' start: k-means, a Gaussian mixture, one on UMAP of the codes, or auto: that where it finds"
+    start += " separate clusters, else k-means (default: the protocol's)"
     add("--start", choices=STARTS, help=start)
     gamma = "weight of IDEC's clustering loss; DEC ignores it (default: %(default)s)"
     add("--gamma", default=0.1, help=gamma)

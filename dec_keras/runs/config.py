@@ -163,7 +163,7 @@ class RunOptions:
     command: str = ""
 
 
-START_NAMES = {"kmeans": "k-means", "gmm": "GMM", "manifold": "UMAP + GMM"}
+START_NAMES = {"kmeans": "k-means", "gmm": "GMM", "manifold": "UMAP + GMM", "auto": "auto"}
 
 
 def describe(settings: dict[str, Any]) -> dict[str, Any]:

@@ -141,7 +141,7 @@ def measure(method, config, data, held_out):
     x, k = data.x, config.n_clusters
     dec = build(method, config, data)
     codes = dec.extract_features(x)
-    centers, kmeans_labels, _ = kmeans_start(codes, k, config.seed)
+    centers, kmeans_labels, *_ = kmeans_start(codes, k, config.seed)
     with redirect_stdout(io.StringIO()):
         dec.fit(x.take(~held_out), **config.fit_arguments(), save_dir=None)
     q = dec.soft_labels(x)

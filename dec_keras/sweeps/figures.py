@@ -7,7 +7,7 @@ from matplotlib.ticker import MaxNLocator
 from dec_keras.files.untrusted import read_log
 from dec_keras.sweeps.results import by_trial
 
-METHOD_COLORS = ("#8c8c8c", "#4c9f70", "#c9a227", "#3568a8", "#b5442e")  # k-means, AE+k-means, AE+GMM, DEC, IDEC
+METHOD_COLORS = ("#8c8c8c", "#4c9f70", "#c9a227", "#8e6bad", "#3568a8", "#b5442e")  # in the order of METHODS
 
 
 def scores_figure(rows, methods):

@@ -12,19 +12,19 @@ import sys
 import threading
 import traceback
 from dataclasses import replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from time import time
 
 from dec_keras import metrics
 from dec_keras.files.atomic import write_text
 from dec_keras.files.run_folder import lock_folder, run_folder
-from dec_keras.method.initial_centers import gmm_start, kmeans_start, manifold_start
+from dec_keras.method.initial_centers import STARTS, kmeans_start
 from dec_keras.runs.config import RunConfig
 from dec_keras.runs.record import versions
 from dec_keras.runs.run import build, prepare
 
-STARTS = {"AE+k-means": kmeans_start, "AE+GMM": gmm_start, "AE+UMAP+GMM": manifold_start}
+START_OF = {"AE+k-means": "kmeans", "AE+GMM": "gmm", "AE+UMAP+GMM": "manifold"}
 
 
 def main(task, methods):
@@ -88,16 +88,27 @@ class Trial:
         x, n_clusters, seed = self.data.x, self.config.n_clusters, self.task["seed"]
         if method == "k-means":
             return kmeans_start(x.matrix(), n_clusters, seed).labels, {}
-        if method in STARTS:
-            codes = self.pretrained("DEC")[0].extract_features(x)
-            return STARTS[method](codes, n_clusters, seed).labels, {}
+        if method in START_OF:
+            return self.start(START_OF[method])[0].labels, {}
         dec, config = self.pretrained(method)
-        dec.fit(x, self.data.y, **config.fit_arguments(), save_dir=self.folder.path, resume=True)
+        start, seconds = self.start(config.start)
+        arguments = config.fit_arguments() | {"start": start}
+        dec.fit(x, self.data.y, **arguments, save_dir=self.folder.path, resume=True)
         for path in self.folder.path.glob(f"{method}_model_[0-9]*.h5"):  # hundreds of MB in long runs
             path.unlink()
         result = dec.result
         more = {"iterations": result.n_iter, "stop_reason": result.stop_reason}
-        return result.labels, more | {"cluster_seconds": round(result.seconds, 1)}
+        return result.labels, more | {"cluster_seconds": round(seconds + result.seconds, 1)}
+
+    @cache  # noqa: B019 - one trial a process
+    def start(self, name):
+        """The Start of this name, which several methods share, and the seconds that it took."""
+        known, before = self.start("manifold") if name == "auto" else (None, 0.0)
+        begun = time()
+        codes = self.pretrained("DEC")[0].extract_features(self.data.x)
+        options = {"on_manifold": known} if known else {}
+        start = STARTS[name](codes, self.config.n_clusters, self.task["seed"], **options)
+        return start, before + time() - begun
 
     def pretrained(self, method):
         """DEC or IDEC with the trial's autoencoder, and its RunConfig."""
