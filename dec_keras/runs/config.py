@@ -9,6 +9,7 @@ from dec_keras.errors import InputError, check_number, check_share, check_whole
 from dec_keras.method.protocols import (
     AUGMENT,
     BATCH_SIZE,
+    IF_IMAGES,
     LENGTHS,
     MAX_SEED,
     MAXITER,
@@ -82,7 +83,7 @@ class RunConfig:
         for name, check in checks.items():
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, check(getattr(self, name)))
-        named = {"protocol": PROTOCOLS, "pretraining": PRETRAINING, "augment": AUGMENT, "start": STARTS}
+        named = {"protocol": PROTOCOLS, "pretraining": PRETRAINING, "augment": (*AUGMENT, IF_IMAGES), "start": STARTS}
         for name, choices in named.items():
             if getattr(self, name) is not None and getattr(self, name) not in choices:
                 raise InputError(f"{name} is {getattr(self, name)!r}: choose from {', '.join(choices)}.")
