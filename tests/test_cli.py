@@ -18,8 +18,8 @@ from DEC import DEC
 from dec_keras.data import datasets, reading, user_data
 from dec_keras.data.samples import Samples
 from dec_keras.data.scaling import FITS
-from dec_keras.method.initial_centers import gmm_start, kmeans_start
-from dec_keras.method.protocols import BY_SIZE, PAPER_LENGTH
+from dec_keras.method.initial_centers import STARTS
+from dec_keras.method.protocols import BY_SIZE, PAPER_LENGTH, get_settings
 from dec_keras.runs.command_line import parse_run
 from dec_keras.runs.run import reconstruction_error, report_sizes
 from IDEC import IDEC
@@ -278,6 +278,9 @@ def tiny_mnist(tmp_path, monkeypatch):
         (DEC, "idec", 5.1, "GlorotUniform", ("Adam", 0.001), ("SGD", 0.01)),
         (DEC, "paper", 5.1, "RandomNormal", ("SGD", 0.05), ("SGD", 0.01)),
         (IDEC, "dec-keras", 1, "VarianceScaling", ("SGD", 1.0), ("Adam", 0.001)),
+        (DEC, "dec-da", 1, "VarianceScaling", ("SGD", 1.0), ("SGD", 0.01)),
+        (IDEC, "dec-da", 1, "VarianceScaling", ("SGD", 1.0), ("SGD", 1.0)),
+        (DEC, "best", 1, "VarianceScaling", ("Adam", 0.0), ("SGD", 0.01)),
     ],
 )
 def test_settings_reach_the_training(tiny_mnist, tmp_path, method, protocol, scale, init, pretraining, clustering):
@@ -293,7 +296,7 @@ def test_settings_reach_the_training(tiny_mnist, tmp_path, method, protocol, sca
     np.testing.assert_array_equal(dec.predict(x), dec.result.labels)
     begun = method(dec.dims, 2)
     begun.load_weights(tmp_path / "out" / f"{method.name}_model_0.h5")
-    start = gmm_start if protocol == "fast" else kmeans_start
+    start = STARTS[get_settings("mnist", protocol).start]
     centers, labels, *_ = start(begun.extract_features(x), 2, seed=0)
     np.testing.assert_array_equal(dec.result.start_labels, labels)
     np.testing.assert_array_equal(begun.model.get_layer("clustering").get_weights()[0], centers.astype("float32"))
