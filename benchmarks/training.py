@@ -2,6 +2,7 @@
 
     python -m benchmarks.training products                      (pretraining against its matrix products)
     python -m benchmarks.training epoch                         (a pretraining epoch against a plain Keras loop)
+    python -m benchmarks.training augmentation                  (an epoch of augmented images against a plain one)
     python -m benchmarks.training interval --dataset usps       (an update interval against a plain Keras loop)
     python -m benchmarks.training clustpy --clustpy_python P    (both phases against ClustPy in the interpreter P)
 
@@ -34,7 +35,7 @@ LONG = 10_000  # batches: as in a real run, steps are compiled by XLA
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("products", "epoch", "interval", "clustpy"))
+    parser.add_argument("what", choices=("products", "epoch", "augmentation", "interval", "clustpy"))
     parser.add_argument("--dataset", default="mnist")
     parser.add_argument("--protocol", default="dec-keras")
     parser.add_argument("--rounds", type=int, default=5)
@@ -54,9 +55,9 @@ class Benchmark:
         self.interval = settings.update_interval or self.epoch
 
     def run(self):
-        {"products": self.products, "epoch": self.an_epoch, "interval": self.an_interval, "clustpy": self.clustpy}[
-            self.args.what
-        ]()
+        kinds = {"products": self.products, "epoch": self.an_epoch, "augmentation": self.augmentation}
+        kinds |= {"interval": self.an_interval, "clustpy": self.clustpy}
+        kinds[self.args.what]()
 
     def products(self):
         dec = self.dec()
@@ -70,6 +71,10 @@ class Benchmark:
 
     def an_epoch(self):
         print_ratio(self.pretraining(self.dec(), {"plain loop of train_on_batch": self.plain_epoch()}))
+
+    def augmentation(self):
+        plain = self.trainer(self.dec())
+        print_ratio(self.pretraining(self.dec(), {"plain": lambda: train(plain, self.epoch)}, augment=0))
 
     def an_interval(self):
         print_ratio(self.clustering({"plain Keras loop": self.plain_interval()}))
@@ -98,9 +103,12 @@ class Benchmark:
         dec.autoencoder.compile(get_optimizer(self.settings.pretrain_optimizer), "mse")
         return dec
 
-    def pretraining(self, dec, rival):
-        batches = endless_batches(self.samples, BATCH_SIZE, shuffle=0)
-        trainer = Trainer(dec.autoencoder, batches, lambda _, batch: (batch, batch), LONG)
+    def trainer(self, dec, augment=None):
+        batches = endless_batches(self.samples, BATCH_SIZE, shuffle=0, augment=augment)
+        return Trainer(dec.autoencoder, batches, lambda _, batch: (batch, batch), LONG)
+
+    def pretraining(self, dec, rival, augment=None):
+        trainer = self.trainer(dec, augment)
         return self.take_turns("pretraining, an epoch", lambda: train(trainer, self.epoch), rival)
 
     def clustering(self, rival, refresh=True):
