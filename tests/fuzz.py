@@ -44,7 +44,7 @@ from PIL import Image
 
 from DEC import DEC
 from dec_keras import metrics
-from dec_keras.data import datasets, reading, scaling
+from dec_keras.data import datasets, formats, reading, scaling
 from dec_keras.data.samples import Samples, check_labels
 from dec_keras.errors import InputError
 from dec_keras.files import untrusted
@@ -133,7 +133,7 @@ def images_as_features(images, folder):
 
 
 def read_stl(folder, file):
-    with _patched(datasets, "vgg16_features", images_as_features):
+    with _patched(formats, "vgg16_features", images_as_features):
         (folder / "stl_features.npz").unlink(missing_ok=True)
         named("stl")(folder, file)
 

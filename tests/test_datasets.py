@@ -29,8 +29,9 @@ from scipy.sparse import csr_matrix
 from sklearn.datasets import load_digits
 from sklearn.utils import Bunch
 
-from dec_keras.data import datasets
+from dec_keras.data import datasets, download, formats, reuters
 from dec_keras.data.datasets import load_data
+from dec_keras.data.download import Mirror
 from dec_keras.data.samples import Samples, check_labels
 from dec_keras.errors import InputError
 from tests.data_files import (
@@ -74,8 +75,8 @@ def machine(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(folders.home))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(datasets, "DATA", folders.data)
-    monkeypatch.setattr(datasets, "PROTOCOLS", ("https://", "http://127.0.0.1"))
-    monkeypatch.setattr(datasets, "fetch_rcv1", offline)
+    monkeypatch.setattr(download, "PROTOCOLS", ("https://", "http://127.0.0.1"))
+    monkeypatch.setattr(reuters, "fetch_rcv1", offline)
     for name, row in ROWS.items():
         monkeypatch.setitem(datasets.DATASETS, name, replace(row, mirrors=(), elsewhere=()))
     return folders
@@ -294,8 +295,8 @@ def test_reuters_falls_back_on_scikit_learns_copy(name, monkeypatch, capsys):
             sample_id=np.arange(2286, 2286 + n),
         )
 
-    monkeypatch.setattr(datasets, "fetch_rcv1", fetch_rcv1)
-    monkeypatch.setattr(datasets, "TRAIN_DOCUMENTS", n_train)
+    monkeypatch.setattr(reuters, "fetch_rcv1", fetch_rcv1)
+    monkeypatch.setattr(reuters, "TRAIN_DOCUMENTS", n_train)
     loaded = load_data(name)
 
     x, y = [], []
@@ -382,7 +383,7 @@ def test_vgg16_features_do_not_depend_on_the_batch_size(vgg16):
     model, weights = vgg16
     rgb = numbers().integers(0, 256, (5, 96, 96, 3), dtype=np.uint8)
     before = rgb.copy()
-    features = datasets.vgg16_features(rgb, weights.parent, batch_size=2)
+    features = formats.vgg16_features(rgb, weights.parent, batch_size=2)
     np.testing.assert_allclose(features, fc1(model, rgb), rtol=1e-3, atol=1e-4)
     np.testing.assert_array_equal(rgb, before)
 
@@ -815,7 +816,7 @@ def closed_url():
 @pytest.mark.parametrize("algorithm", ["sha256", "md5"])
 def test_a_download_lands_in_the_data_folder_and_is_made_once(algorithm, server, machine, change):
     arrays = write_pendigits(server.folder)
-    change("pendigits", mirrors=(datasets.Mirror(server.url, checksums(server.folder, algorithm)),))
+    change("pendigits", mirrors=(Mirror(server.url, checksums(server.folder, algorithm)),))
     same(load_data("pendigits"), arrays)
     assert sorted(server.requests) == ["/pendigits.tes", "/pendigits.tra"]
     assert checksums(machine.data / "pendigits") == checksums(server.folder)
@@ -827,14 +828,14 @@ def test_a_download_lands_in_the_data_folder_and_is_made_once(algorithm, server,
 def test_a_download_needs_no_standard_error(server, machine, change, monkeypatch):
     """Which pythonw does not have."""
     arrays = write_pendigits(server.folder)
-    change("pendigits", mirrors=(datasets.Mirror(server.url, checksums(server.folder, "md5")),))
+    change("pendigits", mirrors=(Mirror(server.url, checksums(server.folder, "md5")),))
     monkeypatch.setattr("sys.stderr", None)
     same(load_data("pendigits"), arrays)
 
 
 def test_a_download_that_was_cut_off_goes_on_with_the_missing_file(server, machine, change):
     arrays = write_pendigits(server.folder)
-    change("pendigits", mirrors=(datasets.Mirror(server.url, checksums(server.folder)),))
+    change("pendigits", mirrors=(Mirror(server.url, checksums(server.folder)),))
     put(machine.data / "pendigits" / "pendigits.tra", (server.folder / "pendigits.tra").read_bytes())
     same(load_data("pendigits"), arrays)
     assert server.requests == ["/pendigits.tes"]
@@ -842,7 +843,7 @@ def test_a_download_that_was_cut_off_goes_on_with_the_missing_file(server, machi
 
 def test_a_download_with_the_wrong_checksum_is_refused_and_deleted(server, machine, change):
     write_mnist_npz(server.folder)
-    change("mnist", mirrors=(datasets.Mirror(server.url, {"mnist.npz": "md5:" + 32 * "0"}),))
+    change("mnist", mirrors=(Mirror(server.url, {"mnist.npz": "md5:" + 32 * "0"}),))
     with refused("mnist.npz", "hash", server.url):
         load_data("mnist")
     assert server.requests == ["/mnist.npz"]
@@ -853,8 +854,8 @@ def test_the_first_mirror_that_works_serves(server, closed_url, change):
     (server.folder / "second").mkdir()
     arrays = write_mnist_npz(server.folder / "second")
     files = checksums(server.folder / "second")
-    mirrors = [datasets.Mirror(url, files) for url in (closed_url, f"{server.url}first/", f"{server.url}second/")]
-    unneeded = datasets.Mirror(f"{server.url}third/", {"other.npz": "md5:" + 32 * "0"})
+    mirrors = [Mirror(url, files) for url in (closed_url, f"{server.url}first/", f"{server.url}second/")]
+    unneeded = Mirror(f"{server.url}third/", {"other.npz": "md5:" + 32 * "0"})
     change("mnist", mirrors=(*mirrors, unneeded))
     same(load_data("mnist"), arrays)
     assert server.requests == ["/first/mnist.npz", "/second/mnist.npz"]
@@ -863,7 +864,7 @@ def test_the_first_mirror_that_works_serves(server, closed_url, change):
 def test_a_download_larger_than_it_can_be_is_cut_off(server, machine, change):
     write_mnist_npz(server.folder)
     size = (server.folder / "mnist.npz").stat().st_size
-    mirror = datasets.Mirror(server.url, checksums(server.folder), largest=size - 1)
+    mirror = Mirror(server.url, checksums(server.folder), largest=size - 1)
     change("mnist", mirrors=(mirror,))
     with refused(f"more than the {size - 1} bytes", f"{server.url}mnist.npz"):
         load_data("mnist")
@@ -887,7 +888,7 @@ def test_an_endless_download_is_cut_off(machine, change):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endless) as http_server:
         threading.Thread(target=http_server.serve_forever, args=(0.02,), daemon=True).start()
         url = f"http://127.0.0.1:{http_server.server_port}/"
-        change("mnist", mirrors=(datasets.Mirror(url, {"mnist.npz": "md5:" + 32 * "0"}),))
+        change("mnist", mirrors=(Mirror(url, {"mnist.npz": "md5:" + 32 * "0"}),))
         with refused("more than the 67108864 bytes"):
             load_data("mnist")
         http_server.shutdown()
@@ -901,8 +902,8 @@ def test_only_https_is_downloaded_over(redirected, server, machine, change, monk
     if redirected:  # from a server that may be asked to one that may not
         url = server.url.replace("127.0.0.1", "localhost")
         monkeypatch.setattr(server.handler, "do_GET", partialmethod(redirect, f"{server.url}mnist.npz"))
-    monkeypatch.setattr(datasets, "PROTOCOLS", ("https://", "http://localhost") if redirected else ("https://",))
-    change("mnist", mirrors=(datasets.Mirror(url, checksums(server.folder)),))
+    monkeypatch.setattr(download, "PROTOCOLS", ("https://", "http://localhost") if redirected else ("https://",))
+    change("mnist", mirrors=(Mirror(url, checksums(server.folder)),))
     with refused("http://127.0.0.1", "which is not HTTPS"):
         load_data("mnist")
     assert not list((machine.data / "mnist").iterdir())
@@ -915,13 +916,13 @@ def redirect(handler, url):
 
 
 def test_a_page_that_is_gone_is_told(server, change):
-    change("mnist", mirrors=(datasets.Mirror(server.url, {"mnist.npz": "md5:" + 32 * "0"}),))
+    change("mnist", mirrors=(Mirror(server.url, {"mnist.npz": "md5:" + 32 * "0"}),))
     with refused("404", server.url):
         load_data("mnist")
 
 
 def test_a_server_that_cannot_be_reached_is_told_at_once(closed_url, machine, change):
-    change("mnist", mirrors=(datasets.Mirror(closed_url, {"mnist.npz": "md5:" + 32 * "0"}),))
+    change("mnist", mirrors=(Mirror(closed_url, {"mnist.npz": "md5:" + 32 * "0"}),))
     start = time.monotonic()
     with refused("mnist.npz", machine.given / "mnist", machine.data / "mnist", closed_url):
         load_data("mnist")
@@ -930,7 +931,7 @@ def test_a_server_that_cannot_be_reached_is_told_at_once(closed_url, machine, ch
 
 def test_a_data_folder_that_cannot_be_written_is_told(server, machine, change):
     write_mnist_npz(server.folder)
-    change("mnist", mirrors=(datasets.Mirror(server.url, checksums(server.folder)),))
+    change("mnist", mirrors=(Mirror(server.url, checksums(server.folder)),))
     (machine.data / "mnist").write_text("a file in the folder's place")
     with refused(machine.data / "mnist"):
         load_data("mnist")
@@ -950,7 +951,7 @@ def test_an_archive_is_downloaded_and_its_members_unpacked(server, machine, chan
     url, files = archived(server, "uci", [tmp_path / "pendigits.tra", tmp_path / "pendigits.tes"])
     members = ("uci/pendigits.tra", "uci/pendigits.tes")
     unpacked = machine.data / "pendigits" / "uci"
-    change("pendigits", mirrors=(datasets.Mirror(url, files, members),), elsewhere=(unpacked,))
+    change("pendigits", mirrors=(Mirror(url, files, members),), elsewhere=(unpacked,))
     same(load_data("pendigits"), arrays)
     assert sorted(path.name for path in unpacked.iterdir()) == ["pendigits.tes", "pendigits.tra"]
     same(load_data("pendigits"), arrays)
@@ -981,7 +982,7 @@ def test_an_archive_reaches_no_path_outside(info, reason, server, machine, chang
     with tarfile.open(server.folder / "archive.tar.gz", "w:gz") as archive:
         if info is not None:
             archive.addfile(info, io.BytesIO(bytes(info.size)))
-    mirror = datasets.Mirror(server.url, checksums(server.folder), (info.name if info else "nothing",))
+    mirror = Mirror(server.url, checksums(server.folder), (info.name if info else "nothing",))
     change("pendigits", mirrors=(mirror,))
     with refused("archive.tar.gz", reason):
         load_data("pendigits")
@@ -993,7 +994,7 @@ def test_an_absolute_path_in_an_archive_is_taken_below_the_folder(server, machin
     name = str(tmp_path / "outside")
     with tarfile.open(server.folder / "archive.tar.gz", "w:gz") as archive:
         archive.addfile(member(name), io.BytesIO(b"abc"))
-    change("pendigits", mirrors=(datasets.Mirror(server.url, checksums(server.folder), (name,)),))
+    change("pendigits", mirrors=(Mirror(server.url, checksums(server.folder), (name,)),))
     with refused("pendigits.tra"):
         load_data("pendigits")
     assert not (tmp_path / "outside").exists()

@@ -5,10 +5,6 @@ and only then downloaded to `data/<folder>`, with a checksum. Nothing is ever un
 """
 
 import os
-import struct
-import sys
-import tarfile
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,24 +12,20 @@ from os import PathLike
 from pathlib import Path
 
 import numpy as np
-import pooch
 import requests
 import scipy.sparse
-from sklearn.datasets import fetch_rcv1, load_digits, load_svmlight_file
-from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
-from sklearn.preprocessing import MinMaxScaler, normalize
 
 from dec_keras import CHECKOUT
+from dec_keras.data import formats, reuters
 from dec_keras.data.arrays import npz
+from dec_keras.data.download import Mirror, download
 from dec_keras.data.reading import ALIASES, About, Reading
-from dec_keras.data.samples import Samples, check_labels
+from dec_keras.data.samples import Samples, check_classes, check_labels
 from dec_keras.data.user_data import READERS, is_own, read
 from dec_keras.errors import InputError
-from dec_keras.files.atomic import atomic_write
-from dec_keras.files.untrusted import arrays, explain_errors, in_brief, open_h5, plain_array, unpacked
+from dec_keras.files.untrusted import explain_errors, in_brief
 
 DATA = (CHECKOUT or Path.cwd()) / "data"
-PROTOCOLS = ("https://",)
 
 
 class MissingData(InputError):
@@ -93,293 +85,6 @@ def load(name, how=None):
     names = f" ({', '.join(about.features[:3])}{', ...' if len(about.features) > 3 else ''})" if about.features else ""
     print(f"{name}: {x.shape[0]} samples of {x.shape[1]} features{names}")
     return x, y, about
-
-
-def check_classes(y):
-    """Checks that the labels of a file are classes, by which clusters can be counted and scored.
-
-    They are not where they are measurements, or where more than half of the samples have one of their own, as names and
-    numbers of samples are; scikit-learn's `type_of_target` draws the lines there too. Whole numbers with gaps may be
-    measurements as well: a third is enough. A few rows may hold rare classes.
-
-    Args:
-        y: labels of shape `(n,)`, which `check_data` has passed.
-
-    Raises:
-        InputError: if they are not.
-    """
-    if y.dtype.kind == "f" and (parts := y[y != np.round(y)]).size:
-        raise InputError(
-            f"the labels are measurements, such as {parts[0]:g}, and not classes: leave them out, or turn them into "
-            "whole numbers or text."
-        )
-    classes = np.unique(y)
-    gaps = y.dtype.kind in "iuf" and len(y) >= 20 and float(classes[-1]) - float(classes[0]) >= len(classes)
-    if (3 if gaps else 2) * len(classes) > len(y) + 4:
-        text = ", or turn them into text if they are classes" if gaps else ""
-        raise InputError(
-            f"{len(y)} samples have {len(classes)} different labels, as names or measurements are, and not classes: "
-            f"leave them out{text}."
-        )
-
-
-# Readers: each takes the files' paths, in the order of its row in DATASETS, and returns x and y.
-
-
-def _with_whole_labels(x, y):
-    return x, None if y is None else np.asarray(y).astype(np.int64)
-
-
-def _rows(lines, delimiter=None):
-    """np.loadtxt, which only warns where there are no rows."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        rows = np.loadtxt(lines, delimiter=delimiter, ndmin=2, dtype=np.float32)
-    if not rows.size:
-        raise ValueError("it has no rows")
-    return rows
-
-
-def _images_npz(paths):
-    """Keras' own mnist.npz."""
-    with arrays(paths[0]) as held:
-        x = np.concatenate([held["x_train"], held["x_test"]])
-        return _pixels(x), np.concatenate([held["y_train"], held["y_test"]])
-
-
-def _idx(paths):
-    """IDX: train images, train labels, test images, test labels."""
-    x_train, y_train, x_test, y_test = map(_idx_array, paths)
-    return _pixels(np.concatenate([x_train, x_test])), np.concatenate([y_train, y_test])
-
-
-def _idx_array(path):
-    with unpacked(path) as file:
-        zero, kind, ndim = struct.unpack(">HBB", file.read(4))
-        if zero != 0 or kind != 8:
-            raise ValueError("it does not begin as an IDX file of bytes does")
-        shape = struct.unpack(f">{ndim}I", file.read(4 * ndim))
-        return np.frombuffer(file.read(), np.uint8).reshape(shape)
-
-
-def _pixels(images):
-    if images.ndim != 3 or images.dtype != np.uint8:
-        raise ValueError(f"images of shape {images.shape} and type {images.dtype}, not (n, height, width) and uint8")
-    return images.reshape(len(images), -1) / np.float32(255)
-
-
-def _usps_jf(paths):
-    """The original authors' text: a header, rows of label and 256 pixels in [0, 2], a terminator."""
-    parts = []
-    for path in paths:
-        with unpacked(path) as file:
-            next(file, None)
-            parts.append(_rows(_until_terminator(file, path.name)))
-    rows = np.concatenate(parts)
-    return rows[:, 1:] / 2, rows[:, 0].astype(np.int64)
-
-
-def _until_terminator(file, name):
-    for line in file:
-        if line.strip() == b"-1" and not next(file, b""):
-            return
-        yield line
-    raise ValueError(f"{name} does not end with its terminator, -1")
-
-
-def _usps_h5(paths):
-    """HDF5 groups train and test with data in [0, 1] and target."""
-    with open_h5(paths[0]) as file:
-        parts = [file["train"], file["test"]]
-        return tuple(np.concatenate([plain_array(paths[0], p[name]) for p in parts]) for name in ("data", "target"))
-
-
-def _usps_libsvm(paths):
-    """LIBSVM's copy: pixels in [-1, 1], labels 1..10."""
-    parts = []
-    for path in paths:
-        with unpacked(path) as file:
-            parts.append(load_svmlight_file(file, n_features=256, dtype=np.float32))
-    x = scipy.sparse.vstack([x for x, _ in parts]).toarray()
-    return (x + 1) / 2, np.concatenate([y for _, y in parts]).astype(np.int64) - 1
-
-
-def _pendigits(paths):
-    """UCI: comma-separated rows of 16 coordinates in 0..100 and the label."""
-    parts = []
-    for path in paths:
-        with unpacked(path) as file:
-            parts.append(_rows(file, delimiter=","))
-    rows = np.concatenate(parts)
-    return rows[:, :-1] / 100, rows[:, -1].astype(np.int64)
-
-
-def _digits():
-    """The 1,797 8x8 digits inside scikit-learn."""
-    x, y = load_digits(return_X_y=True)
-    return x / 16, y
-
-
-# REUTERS-10K (DEC paper, section 4.1): RCV1-v2, four root categories as classes, tf-idf of the 2,000 commonest words.
-
-ROOTS = ("CCAT", "GCAT", "MCAT", "ECAT")
-TOKEN_FILES = (*(f"lyrl2004_tokens_test_pt{i}.dat" for i in range(4)), "lyrl2004_tokens_train.dat")
-TRAIN_DOCUMENTS = 23_149  # LYRL2004's training split
-
-
-def _rcv1_tokens(paths, subset):
-    """RCV1-v2's token files and topic assignments -> the prepared subset, which is kept beside them as .npz."""
-    roots = _roots(paths[-1])
-    y = []
-
-    def texts():
-        for document, text in _documents(paths[:-1]):
-            if len(roots[document]) == 1:  # a KeyError means that the topics' file was cut off
-                y.extend(roots[document])
-                yield text
-
-    counts = CountVectorizer(dtype=np.float64, max_features=2000).fit_transform(texts())
-    expected = sum(len(classes) == 1 for classes in roots.values())
-    if len(y) != expected:
-        raise ValueError(f"{expected} documents have one root topic, but {len(y)} of them have tokens")
-    x = TfidfTransformer(norm="l2", sublinear_tf=True).fit_transform(counts)
-    x, y = _ten_thousand(x, np.array(y), subset)
-    _keep(paths[0].parent / f"{PREPARED_REUTERS[subset]}.npz", x, y)
-    return x, y
-
-
-def _roots(path):
-    """{document: its classes among 0..3} of every document; lines "topic document 1"."""
-    roots = {}
-    with unpacked(path) as file:
-        for line in file.read().decode().splitlines():
-            topic, document, _ = line.split()
-            classes = roots.setdefault(int(document), [])
-            if topic in ROOTS:
-                classes.append(ROOTS.index(topic))
-    return roots
-
-
-def _documents(paths):
-    """Yields (document, text): ".I <document>", ".W", lines of tokens, a blank line."""
-    for path in paths:
-        with unpacked(path) as file:
-            document, words = None, []
-            for line in map(bytes.decode, file):
-                if line.startswith(".I"):
-                    if document is not None:
-                        yield document, " ".join(words)
-                    document, words = int(line.split()[1]), []
-                elif not line.startswith(".W"):
-                    words.append(line.strip())
-            if document is not None:
-                yield document, " ".join(words)
-
-
-def _ten_thousand(x, y, subset):
-    """Guo: the first 10,000 documents, permuted. Xie: 10,000 of a permutation of all. ||x||^2 becomes d."""
-    n = len(y) if subset == "xie" else min(10_000, len(y))
-    rows = np.random.RandomState(1234).permutation(n)[:10_000]
-    return (x[rows].toarray() * np.sqrt(x.shape[1])).astype(np.float32), y[rows]
-
-
-def _rcv1_from_scikit_learn(subset):
-    """The same documents from scikit-learn's `fetch_rcv1`, where the token files are missing."""
-    print(
-        "The RCV1 token files are not here: taking the same documents from scikit-learn's fetch_rcv1 instead. They "
-        "differ: idf is that of the 23,149 training documents, and the 2,000 words are those in most documents, not "
-        "those counted most often. For the published data, run `bash data/reuters/get_data.sh`."
-    )
-    rcv1 = fetch_rcv1(subset="all", shuffle=False)
-    order = np.roll(
-        np.arange(rcv1.data.shape[0]), -TRAIN_DOCUMENTS
-    )  # test documents first, as the token files are read
-    roots = rcv1.target[:, [list(rcv1.target_names).index(root) for root in ROOTS]].toarray()[order]
-    one_root = roots.sum(axis=1) == 1
-    x, y = rcv1.data[order[one_root]], roots[one_root].argmax(axis=1)
-    words = np.sort(np.argsort(-x.getnnz(axis=0), kind="stable")[:2000])
-    return _ten_thousand(normalize(x[:, words]), y, subset)
-
-
-def _keep(path, x, y):
-    """Caches prepared data; a folder that is read-only only means preparing again."""
-    try:
-        with atomic_write(path) as temporary:
-            np.savez_compressed(temporary, x=x, y=y)
-        print(f"Prepared data saved to {path}")
-    except (OSError, InputError) as error:
-        print(f"Prepared data not saved ({error}): it will be prepared again next time.")
-
-
-# STL-10 (DEC-keras): VGG16 fc1 features of the 13,000 labelled images, each feature scaled to [0, 1].
-
-
-def _stl_binaries(paths):
-    """train_X, train_y, test_X, test_y: uint8, images (n, 3, 96, 96) with columns before rows, labels 1..10."""
-    x_train, y_train, x_test, y_test = (np.fromfile(path, np.uint8) for path in paths)
-    images = np.concatenate([x_train, x_test]).reshape(-1, 3, 96, 96).transpose(0, 3, 2, 1)
-    y = np.concatenate([y_train, y_test]).astype(np.int64) - 1
-    if len(images) != len(y):
-        raise ValueError(f"{len(images)} images and {len(y)} labels")
-    x = MinMaxScaler().fit_transform(vgg16_features(images, paths[0].parent))
-    _keep(paths[0].parent / "stl_features.npz", x, y)
-    return x, y
-
-
-def _stl_npy(paths):
-    """DEC-keras' own cache of the features, with the labels' binaries."""
-    x, y_train, y_test = np.array(arrays(paths[0])), *(np.fromfile(path, np.uint8) for path in paths[1:])
-    return x, np.concatenate([y_train, y_test]).astype(np.int64) - 1
-
-
-def vgg16_features(images, folder, batch_size=64):
-    """Activations of VGG16's fc1 layer (ImageNet weights), after ReLU.
-
-    Args:
-        images: uint8 array of shape `(n, height, width, 3)`, RGB.
-        folder: where Keras' weights file for VGG16 is looked for before Keras' cache and its download.
-        batch_size: images at a time; they are enlarged to 224 x 224, by nearest neighbour as DEC-keras' Pillow did.
-
-    Returns:
-        float32 array of shape `(n, 4096)`.
-
-    Raises:
-        InputError: if the weights are neither here nor to be downloaded.
-    """
-    import keras
-
-    weights_file = Path(folder) / "vgg16_weights_tf_dim_ordering_tf_kernels.h5"
-    try:
-        vgg16 = keras.applications.VGG16(weights=weights_file if weights_file.is_file() else "imagenet")
-    except Exception as error:  # keras.utils.get_file raises a bare Exception when it cannot download
-        raise InputError(
-            f"VGG16's ImageNet weights cannot be had ({error}): get {weights_file.name} from "
-            "https://storage.googleapis.com/tensorflow/keras-applications/vgg16/ and put it into "
-            f"{weights_file.parent}."
-        ) from error
-    fc1 = keras.Model(vgg16.input, vgg16.get_layer("fc1").output)
-    progress = keras.utils.Progbar(len(images), unit_name="image")
-    features = np.empty((len(images), 4096), np.float32)
-    for start in range(0, len(images), batch_size):
-        batch = images[start : start + batch_size].astype(np.float32)
-        batch = keras.ops.image.resize(batch, (224, 224), interpolation="nearest")
-        batch = keras.applications.vgg16.preprocess_input(np.array(batch))
-        features[start : start + batch_size] = fc1.predict_on_batch(batch)
-        progress.add(len(batch))
-    return features
-
-
-# The table of data sets.
-
-
-@dataclass(frozen=True)
-class Mirror:
-    """One place to download a data set from: {file: checksum} under a URL; an archive is unpacked beside itself."""
-
-    url: str
-    files: dict[str, str]
-    members: tuple[str, ...] = ()  # of the archive, to unpack
-    largest: int = 2**26  # bytes that a file can have
 
 
 @dataclass(frozen=True)
@@ -450,7 +155,7 @@ class Dataset:
         for mirror in self.mirrors:
             try:
                 for name, checksum in mirror.files.items():
-                    _download(mirror, name, checksum, DATA / self.folder)
+                    download(mirror, name, checksum, DATA / self.folder)
                 return []
             except (OSError, ValueError) as error:  # no network, no such page, wrong checksum, unwritable folder
                 no_connection = isinstance(error, requests.ConnectionError)  # its own text quotes the whole request
@@ -466,52 +171,13 @@ class Dataset:
         return f"No data: {wanted} not found in {looked}{failed}; {how}."
 
 
-def _download(mirror, name, checksum, folder):
-    print(f"Downloading {mirror.url}{name} to {folder}")
-    pooch.get_logger().setLevel("WARNING")
-    pooch.retrieve(
-        mirror.url + name,
-        known_hash=checksum,
-        fname=name,
-        path=folder,
-        downloader=pooch.HTTPDownloader(
-            progressbar=sys.stderr is not None,
-            chunk_size=2**16,
-            hooks={"response": partial(_check_response, largest=mirror.largest)},
-        ),
-        processor=partial(_unpack, members=mirror.members) if mirror.members else None,
-    )
-
-
-def _check_response(response, *_, largest, **__):
-    """Lets an answer, a redirect too, be over HTTPS only, and no longer than `largest` bytes."""
-    if not response.url.startswith(PROTOCOLS):
-        raise ValueError(f"it sends to {response.url}, which is not HTTPS")
-    response.iter_content = partial(_limited, response.iter_content, response.url, largest)
-
-
-def _limited(content, url, largest, chunk_size):
-    left = largest
-    for chunk in content(chunk_size):
-        left -= len(chunk)
-        if left < 0:
-            raise ValueError(f"it sends more than the {largest} bytes that {url} can have")
-        yield chunk
-
-
-def _unpack(archive, *_, members):
-    """Members of a .tar beside it: files, none of them outside. (Before Python 3.12 pooch.Untar lets them.)"""
-    with tarfile.open(archive) as tar:
-        try:
-            tar.extractall(Path(archive).parent, [tar.getmember(name) for name in members], filter="data")
-        except (tarfile.TarError, KeyError) as error:
-            raise ValueError(f"{archive} is damaged ({in_brief(error)})") from error
+def _with_whole_labels(x, y):
+    return x, None if y is None else np.asarray(y).astype(np.int64)
 
 
 KERAS_CACHE = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "datasets"
 IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 STL_FILES = ("train_X.bin", "train_y.bin", "test_X.bin", "test_y.bin")
-PREPARED_REUTERS = {"guo": "reutersidf10k", "xie": "reutersidf10k_xie"}
 
 
 def _idx_checksums(*md5):
@@ -522,10 +188,10 @@ def _reuters(subset):
     return Dataset(
         folder="reuters",
         formats=[
-            ((f"{PREPARED_REUTERS[subset]}.npz",), npz),
-            ((*TOKEN_FILES, "rcv1-v2.topics.qrels"), partial(_rcv1_tokens, subset=subset)),
+            ((f"{reuters.PREPARED[subset]}.npz",), npz),
+            ((*reuters.TOKEN_FILES, "rcv1-v2.topics.qrels"), partial(reuters.from_tokens, subset=subset)),
         ],
-        fallback=partial(_rcv1_from_scikit_learn, subset),
+        fallback=partial(reuters.from_scikit_learn, subset),
         by_hand="run `bash data/reuters/get_data.sh`"
         + (" (a reutersidf10k.npy is a pickle: see docs/migration.md)" if subset == "guo" else ""),
     )
@@ -533,7 +199,7 @@ def _reuters(subset):
 
 _MNIST = Dataset(
     folder="mnist",
-    formats=[(("mnist.npz",), _images_npz), (IDX_FILES, _idx)],
+    formats=[(("mnist.npz",), formats.images_npz), (IDX_FILES, formats.idx)],
     n_features=784,
     image_shape=(28, 28),
     mirrors=(
@@ -560,7 +226,7 @@ DATASETS = {
     "mnist-test": replace(_MNIST, part=slice(60_000, None)),
     "fmnist": Dataset(
         folder="fmnist",
-        formats=[(IDX_FILES, _idx)],
+        formats=[(IDX_FILES, formats.idx)],
         n_features=784,
         image_shape=(28, 28),
         mirrors=(
@@ -579,9 +245,9 @@ DATASETS = {
     "usps": Dataset(
         folder="usps",
         formats=[
-            (("usps_train.jf", "usps_test.jf"), _usps_jf),
-            (("usps.h5",), _usps_h5),
-            (("usps.bz2", "usps.t.bz2"), _usps_libsvm),
+            (("usps_train.jf", "usps_test.jf"), formats.usps_jf),
+            (("usps.h5",), formats.usps_h5),
+            (("usps.bz2", "usps.t.bz2"), formats.usps_libsvm),
         ],
         n_features=256,
         image_shape=(16, 16),
@@ -597,7 +263,7 @@ DATASETS = {
     ),
     "pendigits": Dataset(
         folder="pendigits",
-        formats=[(("pendigits.tra", "pendigits.tes"), _pendigits)],
+        formats=[(("pendigits.tra", "pendigits.tes"), formats.pendigits)],
         n_features=16,
         mirrors=(
             Mirror(
@@ -620,8 +286,8 @@ DATASETS = {
         folder="stl",
         formats=[
             (("stl_features.npz",), npz),
-            (("stl_features.npy", "train_y.bin", "test_y.bin"), _stl_npy),
-            (STL_FILES, _stl_binaries),
+            (("stl_features.npy", "train_y.bin", "test_y.bin"), formats.stl_npy),
+            (STL_FILES, formats.stl_binaries),
         ],
         n_features=4096,
         mirrors=(
@@ -634,5 +300,5 @@ DATASETS = {
         ),
         elsewhere=(DATA / "stl" / "stl10_binary",),
     ),
-    "digits": Dataset(folder="digits", formats=[], image_shape=(8, 8), fallback=_digits),
+    "digits": Dataset(folder="digits", formats=[], image_shape=(8, 8), fallback=formats.digits),
 }

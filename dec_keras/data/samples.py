@@ -143,3 +143,31 @@ def check_labels(y, n):
         except (ValueError, SystemError):
             raise InputError("y holds what is no text in Unicode: save the labels as text or numbers.") from None
     return y
+
+
+def check_classes(y):
+    """Checks that the labels of a file are classes, by which clusters can be counted and scored.
+
+    They are not where they are measurements, or where more than half of the samples have one of their own, as names and
+    numbers of samples are; scikit-learn's `type_of_target` draws the lines there too. Whole numbers with gaps may be
+    measurements as well: a third is enough. A few rows may hold rare classes.
+
+    Args:
+        y: labels of shape `(n,)`, which `check_labels` has passed.
+
+    Raises:
+        InputError: if they are not.
+    """
+    if y.dtype.kind == "f" and (parts := y[y != np.round(y)]).size:
+        raise InputError(
+            f"the labels are measurements, such as {parts[0]:g}, and not classes: leave them out, or turn them into "
+            "whole numbers or text."
+        )
+    classes = np.unique(y)
+    gaps = y.dtype.kind in "iuf" and len(y) >= 20 and float(classes[-1]) - float(classes[0]) >= len(classes)
+    if (3 if gaps else 2) * len(classes) > len(y) + 4:
+        text = ", or turn them into text if they are classes" if gaps else ""
+        raise InputError(
+            f"{len(y)} samples have {len(classes)} different labels, as names or measurements are, and not classes: "
+            f"leave them out{text}."
+        )
