@@ -10,6 +10,7 @@ import random
 import warnings
 from collections.abc import Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
+from dataclasses import KW_ONLY, dataclass
 from numbers import Integral
 from os import PathLike
 from typing import ClassVar, Self, TypeAlias, cast
@@ -38,6 +39,8 @@ SCORE_SAMPLES = 2000  # the silhouette looks at every pair of them
 MatrixLike: TypeAlias = ArrayLike | scipy.sparse.spmatrix | scipy.sparse.sparray
 
 
+# `dataclass` makes the constructors that scikit-learn asks for: one argument for each attribute.
+@dataclass(eq=False, repr=False)
 class DECClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
     """Deep Embedded Clustering (Xie et al., ICML 2016): an autoencoder's code and its clusters, learned together.
 
@@ -80,38 +83,21 @@ class DECClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
 
     _method: ClassVar[type[DEC]] = DEC
 
-    def __init__(
-        self,
-        n_clusters: int = 10,
-        *,
-        dims: Sequence[int] = CODE_DIMS,
-        pretrain_epochs: int | None = None,
-        pretrain_optimizer: OptimizerLike | None = None,
-        ae_weights: str | PathLike | None = None,
-        optimizer: OptimizerLike | None = None,
-        batch_size: int = BATCH_SIZE,
-        maxiter: int = MAXITER,
-        tol: float = TOL,
-        update_interval: int | None = None,
-        start: str = "kmeans",
-        save_dir: str | PathLike | None = None,
-        random_state: int | np.random.RandomState | None = None,
-        verbose: int = 0,
-    ):
-        self.n_clusters = n_clusters
-        self.dims = dims
-        self.pretrain_epochs = pretrain_epochs
-        self.pretrain_optimizer = pretrain_optimizer
-        self.ae_weights = ae_weights
-        self.optimizer = optimizer
-        self.batch_size = batch_size
-        self.maxiter = maxiter
-        self.tol = tol
-        self.update_interval = update_interval
-        self.start = start
-        self.save_dir = save_dir
-        self.random_state = random_state
-        self.verbose = verbose
+    n_clusters: int = 10
+    _: KW_ONLY
+    dims: Sequence[int] = CODE_DIMS
+    pretrain_epochs: int | None = None
+    pretrain_optimizer: OptimizerLike | None = None
+    ae_weights: str | PathLike | None = None
+    optimizer: OptimizerLike | None = None
+    batch_size: int = BATCH_SIZE
+    maxiter: int = MAXITER
+    tol: float = TOL
+    update_interval: int | None = None
+    start: str = "kmeans"
+    save_dir: str | PathLike | None = None
+    random_state: int | np.random.RandomState | None = None
+    verbose: int = 0
 
     def fit(self, X: MatrixLike, y: object = None) -> Self:
         """Pretrains and clusters.
@@ -212,6 +198,7 @@ class DECClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
             self._dec.clusterer.set_weights(model["weights"])
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class IDECClustering(DECClustering):
     """Improved Deep Embedded Clustering (Guo et al., IJCAI 2017): DEC that goes on reconstructing X.
 
@@ -227,42 +214,7 @@ class IDECClustering(DECClustering):
 
     _method: ClassVar[type[DEC]] = IDEC
 
-    def __init__(
-        self,
-        n_clusters: int = 10,
-        *,
-        gamma: float = 0.1,
-        dims: Sequence[int] = CODE_DIMS,
-        pretrain_epochs: int | None = None,
-        pretrain_optimizer: OptimizerLike | None = None,
-        ae_weights: str | PathLike | None = None,
-        optimizer: OptimizerLike | None = None,
-        batch_size: int = BATCH_SIZE,
-        maxiter: int = MAXITER,
-        tol: float = TOL,
-        update_interval: int | None = None,
-        start: str = "kmeans",
-        save_dir: str | PathLike | None = None,
-        random_state: int | np.random.RandomState | None = None,
-        verbose: int = 0,
-    ):
-        super().__init__(
-            n_clusters,
-            dims=dims,
-            pretrain_epochs=pretrain_epochs,
-            pretrain_optimizer=pretrain_optimizer,
-            ae_weights=ae_weights,
-            optimizer=optimizer,
-            batch_size=batch_size,
-            maxiter=maxiter,
-            tol=tol,
-            update_interval=update_interval,
-            start=start,
-            save_dir=save_dir,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.gamma = gamma
+    gamma: float = 0.1
 
 
 def _seed(random_state):

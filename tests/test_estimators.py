@@ -55,6 +55,14 @@ def test_scikit_learns_own_checks_pass(estimator, check):
     check(estimator)
 
 
+def test_idec_has_decs_parameters_and_gamma():
+    defaults = DECClustering().get_params()
+    assert IDECClustering().get_params() == defaults | {"gamma": 0.1}
+    assert clone(IDECClustering(4, gamma=2, tol=0)).get_params() == defaults | {"n_clusters": 4, "gamma": 2, "tol": 0}
+    with pytest.raises(TypeError, match="positional"):
+        IDECClustering(3, 0.1)
+
+
 @BOTH
 def test_it_clusters(Estimator, blobs):
     x, y = blobs
