@@ -90,14 +90,7 @@ def choose(path, held, read, how, inside="", last_axis=False):
     if not x.shape:
         return read(x.parts[0]), None
     _check_kind(path, x)
-    first, last = len(x.shape) < 3 or _counts_samples(0, x, scope, how), _counts_samples(-1, x, scope, how)
-    last = last and not first
-    if last_axis and not (first or last or inside):
-        raise InputError(
-            f"{path}: {x.with_shape()} has {len(x.shape)} axes, and nothing says which of them counts the samples: if "
-            f"it is the first, give {path}:{x}; else save samples in rows, as reshape({x}, [], {x.shape[-1]}) makes of "
-            "an image's spectra."
-        )
+    last = _lie_along_last(path, x, scope, how, must_be_known=last_axis and not inside)
     n = x.shape[-1 if last else 0]
     y = labels(path, scope, read, how, x, n, named=bool(inside))
     passed_over = any(_is_matrix(item) for item in scope if item is not x and item is not y)
@@ -111,11 +104,13 @@ def choose(path, held, read, how, inside="", last_axis=False):
             f"{path}: the labels are pickled objects, which can run code when they are read: save them as text, "
             f"{y.parts[0]}.astype(str)."
         )
-    x_read, y_read = _joined(read, x), None if y is None else _joined(read, y)
-    x_read = np.moveaxis(x_read, -1, 0) if last else x_read
-    if y is None:
-        return x_read, None
-    y_read = as_labels(path, y_read, n)
+    x_read = np.moveaxis(_joined(read, x), -1, 0) if last else _joined(read, x)
+    return x_read, None if y is None else _fitting_labels(path, read, x, x_read, y, n)
+
+
+def _fitting_labels(path, read, x, x_read, y, n):
+    """The labels in the Array y of the n samples x_read, which were read from the Array x."""
+    y_read = as_labels(path, _joined(read, y), n)
     if len(x.parts) > 1 and len(y_read) != n:
         raise InputError(
             f"{path}: {y} has {len(y_read)} labels for the {n} samples of {x}: name a part that has its labels, as "
@@ -125,7 +120,20 @@ def choose(path, held, read, how, inside="", last_axis=False):
         raise InputError(
             f"{path}: {y} has shape {y_read.shape}, a label for each column of {x.with_shape()}: save samples in rows."
         )
-    return x_read, y_read
+    return y_read
+
+
+def _lie_along_last(path, x, scope, how, must_be_known):
+    """Whether the last axis of three or more counts the samples, and not the first."""
+    first = len(x.shape) < 3 or _counts_samples(0, x, scope, how)
+    last = _counts_samples(-1, x, scope, how)
+    if must_be_known and not (first or last):
+        raise InputError(
+            f"{path}: {x.with_shape()} has {len(x.shape)} axes, and nothing says which of them counts the samples: if "
+            f"it is the first, give {path}:{x}; else save samples in rows, as reshape({x}, [], {x.shape[-1]}) makes of "
+            "an image's spectra."
+        )
+    return last and not first
 
 
 def _counts_samples(axis, x, scope, how):
