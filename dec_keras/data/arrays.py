@@ -86,7 +86,8 @@ def mat_file(path, how, inside=""):
 
 def _v5(path, how, inside):
     guard.check(path, "scipy.io")
-    mat5.check(path, path.read_bytes())  # what SciPy survived there may crash it here: it reads beyond a table
+    # What SciPy survived there may crash it here: it reads beyond a table.
+    mat5.check(path, memoryview(np.memmap(path, np.uint8, mode="r")))
     listed = scipy.io.whosmat(path, appendmat=False)
     held = {name: array(name, shape, KINDS.get(kind.rstrip("0123456789"), kind)) for name, shape, kind in listed}
     if len(held) < len(listed):

@@ -22,17 +22,17 @@ def check(path, data):
 
     Args:
         path: of the file.
-        data: its bytes; of another format they are not looked at.
+        data: memoryview of its bytes; of another format they are not looked at.
 
     Raises:
         ValueError, zlib.error; InputError where a few bytes unpack to very many.
     """
-    order, at = ORDERS.get(data[126:128]), 128
+    order, at = ORDERS.get(bytes(data[126:128])), 128
     if order is None and 0 not in data[:4]:  # nor of format 4: SciPy would take it for one of 5
         raise ValueError("its header has no order of bytes")
     while order and at + 8 <= len(data):
         kind, size = struct.unpack_from(f"{order}II", data, at)
-        element = memoryview(data)[at + 8 : at + 8 + size]
+        element = data[at + 8 : at + 8 + size]
         at += 8 + size
         if kind == COMPRESSED:
             element = _unpacked(path, element, order)

@@ -125,24 +125,26 @@ def check_expansion(path, numbers, size, stored):
 
 def unpacked(path):
     """A file opened for reading its bytes, unpacked on the way if it is a .gz or .bz2."""
-    unpack, mark = {".gz": (gzip.open, b"\x1f\x8b"), ".bz2": (bz2.open, b"BZh")}.get(path.suffix.lower(), (None, b""))
-    with open(path, "rb") as file:
-        if not file.read(len(mark)).startswith(mark[:1]):
-            raise InputError(f"{path} is not packed: leave {path.suffix} out of its name, or get it again.")
-    return open(path, "rb") if unpack is None else io.BufferedReader(_Unpacked(path, unpack))
+    file = open(path, "rb")  # noqa: SIM115
+    unpack, mark = {".gz": (gzip.open, b"\x1f"), ".bz2": (bz2.open, b"B")}.get(path.suffix.lower(), (None, b""))
+    if not file.peek(1).startswith(mark):
+        file.close()
+        raise InputError(f"{path} is not packed: leave {path.suffix} out of its name, or get it again.")
+    return file if unpack is None else io.BufferedReader(_Unpacked(path, file, unpack))
 
 
 class _Unpacked(io.RawIOBase):
     """A compressed file, until more comes out of it than of any real one."""
 
-    def __init__(self, path, unpack):
-        self.path, self.file, self.left = path, unpack(path, "rb"), 2**20 + MUCH_SMALLER * path.stat().st_size
+    def __init__(self, path, file, unpack):
+        self.path, self.file, self.content = path, file, unpack(file)
+        self.left = 2**20 + MUCH_SMALLER * path.stat().st_size
 
     def readable(self):
         return True
 
     def readinto(self, buffer):
-        size = self.file.readinto(buffer)
+        size = self.content.readinto(buffer)
         self.left -= size
         if self.left < 0:
             raise InputError(
@@ -152,7 +154,8 @@ class _Unpacked(io.RawIOBase):
         return size
 
     def close(self):
-        self.file.close()
+        self.content.close()
+        self.file.close()  # which the other does not
         super().close()
 
 
