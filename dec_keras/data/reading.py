@@ -8,16 +8,22 @@ from dec_keras.errors import InputError, check_number, check_whole
 
 BACKGROUNDS = ("white", "black", "grey")  # of transparent images, in the order of preference
 SHOWN = 10  # columns or rows named in an error
-# What the command lines name, here since it must load fast: `datasets` and `user_data` have what the names stand for.
+# What the command lines name, here since it must load fast: `datasets` and `user_data` have the readers.
 DATASETS = (
     *("mnist", "mnist-train", "mnist-test", "fmnist", "reuters10k", "reuters10k-xie", "rcv1-10k"),
     *("usps", "stl", "pendigits", "digits"),
 )
 ALIASES = {"reuters": "reuters10k", "reutersidf10k": "reuters10k"}
-ENDINGS = (
-    *(".npy", ".npz", ".csv", ".tsv", ".csv.gz", ".csv.bz2", ".tsv.gz", ".tsv.bz2", ".parquet"),
-    *(".h5", ".hdf5", ".h5ad", ".mat", ".svmlight", ".svm", ".libsvm"),
-)
+FORMATS = {  # the ends of files' names
+    "npy": (".npy",),
+    "npz": (".npz",),
+    "csv": (".csv", ".tsv", ".csv.gz", ".csv.bz2", ".tsv.gz", ".tsv.bz2"),
+    "parquet": (".parquet",),
+    "hdf5": (".h5", ".hdf5", ".h5ad"),
+    "matlab": (".mat",),
+    "svmlight": (".svmlight", ".svm", ".libsvm"),
+}
+ENDINGS = tuple(ending for endings in FORMATS.values() for ending in endings)
 SCALES = {
     "auto": "as its numbers ask for",
     "minmax": "each feature to [0, 1]",

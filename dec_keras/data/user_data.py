@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dec_keras.data.arrays import h5_file, mat_file, npy_file, npz_file, svmlight_file
 from dec_keras.data.images import IMAGES, images
-from dec_keras.data.reading import Reading
+from dec_keras.data.reading import FORMATS, Reading
 from dec_keras.data.tables import csv_file, parquet_file
 from dec_keras.errors import InputError
 from dec_keras.files.untrusted import explain_errors
@@ -65,21 +65,16 @@ def read(name, how=None):
     return x, y, replace(about, reading=replace(about.reading, features=about.features))
 
 
-READERS = {
-    ".npy": npy_file,
-    ".npz": npz_file,
-    ".csv": csv_file,
-    ".tsv": csv_file,
-    **{f"{table}.{packed}": csv_file for table in (".csv", ".tsv") for packed in ("gz", "bz2")},
-    ".parquet": parquet_file,
-    ".h5": h5_file,
-    ".hdf5": h5_file,
-    ".h5ad": h5_file,
-    ".mat": mat_file,
-    ".svmlight": svmlight_file,
-    ".svm": svmlight_file,
-    ".libsvm": svmlight_file,
+READER_OF = {
+    "npy": npy_file,
+    "npz": npz_file,
+    "csv": csv_file,
+    "parquet": parquet_file,
+    "hdf5": h5_file,
+    "matlab": mat_file,
+    "svmlight": svmlight_file,
 }
+READERS = {ending: READER_OF[name] for name, endings in FORMATS.items() for ending in endings}
 
 # What to do with files of other kinds. None of it is done here: some can run code, others need packages of their own.
 _BY_PANDAS = "read it by pandas and save it, pandas.read_{}(path).to_csv('x.csv', index=False)"
