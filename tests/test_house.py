@@ -127,30 +127,36 @@ print(hasattr(datasets, "load_dataset"))
     assert python("-c", code, str(others), path=[others]).split() == ["no_such_module", "False"]
 
 
+# Runs command lines one after the other, in one process since each would take a second to import NumPy and the rest.
 PROBE = """
 import runpy, sys
-sys.argv, code = sys.argv[1:], None
-try:
-    runpy.run_path(sys.argv[0], run_name="__main__")
-except SystemExit as end:
-    code = end.code
-print("ended", code, *sorted({"keras", "tensorflow"} & set(sys.modules)))
+for command in sys.argv[1:]:
+    sys.argv, code = command.split(), None
+    try:
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    except SystemExit as end:
+        code = end.code
+    print("ended", code, *sorted({"keras", "tensorflow"} & set(sys.modules)), "by", command)
 """
 
 
-@pytest.mark.parametrize("script", ["DEC.py", "IDEC.py", "run_exp.py", "choose_k.py"])
-def test_help_loads_no_tensorflow(script):
-    assert python("-c", PROBE, script, "-h").splitlines()[-1] == "ended 0"
+def ends(commands):
+    """How command lines end, and whether TensorFlow was loaded."""
+    return [line for line in python("-c", PROBE, *commands).splitlines() if line.startswith("ended ")]
 
 
-@pytest.mark.parametrize("module", ["run_exp", "choose_k", "datasets", "metrics"])
-def test_imports_without_tensorflow(module):
-    assert python("-c", f"import sys, {module}; print({{'keras', 'tensorflow'}} & set(sys.modules))").strip() == "set()"
+def test_help_loads_no_tensorflow():
+    commands = [f"{script} -h" for script in ("DEC.py", "IDEC.py", "run_exp.py", "choose_k.py")]
+    assert ends(commands) == [f"ended 0 by {command}" for command in commands]
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
+def test_imports_without_tensorflow():
+    code = "import sys, run_exp, choose_k, datasets, metrics; print({'keras', 'tensorflow'} & set(sys.modules))"
+    assert python("-c", code).strip() == "set()"
+
+
+def test_wrong_arguments_end_before_tensorflow_is_loaded():
+    commands = [
         "DEC.py --maxiter 0",
         "DEC.py --protocol none",
         "DEC.py --scale much",
@@ -166,10 +172,8 @@ def test_imports_without_tensorflow(module):
         "choose_k.py --seed -1",
         "run_exp.py --trials 0",
         "run_exp.py --datasets no-such-data",
-    ],
-)
-def test_wrong_arguments_end_before_tensorflow_is_loaded(command):
-    assert python("-c", PROBE, *command.split()).splitlines()[-1] == "ended 2"
+    ]
+    assert ends(commands) == [f"ended 2 by {command}" for command in commands]
 
 
 @pytest.fixture(scope="module")
