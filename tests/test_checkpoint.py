@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 import h5py
@@ -24,9 +26,7 @@ from dec_keras.training import checkpoint
 from dec_keras.training.checkpoint import Checkpoint
 from IDEC import IDEC
 from tests import helpers
-from tests.helpers import DIMS, ROOT, assert_same_end
-
-METHODS = pytest.mark.parametrize("method", [DEC, IDEC])
+from tests.helpers import DIMS, ROOT, assert_same_end, three_groups
 
 
 def slow(*values):
@@ -49,11 +49,15 @@ class CutAtEpoch(keras.callbacks.Callback):
             raise Cut
 
 
+def keep_every_epoch(patch):
+    """Checkpoints at the end of every epoch; else tests, which take no time, would have none."""
+    patch.setattr(checkpoint, "PAUSE", 0)
+    patch.setattr(checkpoint, "SHARE", 1e9)
+
+
 @pytest.fixture
 def every_epoch(monkeypatch):
-    """Checkpoints at the end of every epoch; else tests, which take no time, would have none."""
-    monkeypatch.setattr(checkpoint, "PAUSE", 0)
-    monkeypatch.setattr(checkpoint, "SHARE", 1e9)
+    keep_every_epoch(monkeypatch)
 
 
 def trained(method, data, folder, resume=False, layerwise=False, pretrain_cut=None, cluster_cut=None, tol=0, **phases):
@@ -75,21 +79,61 @@ def trained(method, data, folder, resume=False, layerwise=False, pretrain_cut=No
     return dec
 
 
-@METHODS
-def test_a_training_cut_off_in_any_epoch_goes_on_to_the_same_end(method, blobs, tmp_path, every_epoch, capsys):
-    whole = trained(method, blobs, tmp_path / "whole")
-    for cuts in ({"pretrain_cut": 3}, {"cluster_cut": 1}, {"pretrain_cut": 5}, {"cluster_cut": 5}):
-        folder = tmp_path / str(cuts)
-        with pytest.raises(Cut):
-            trained(method, blobs, folder, **cuts)
-        capsys.readouterr()
-        again = trained(method, blobs, folder, resume=True)
-        assert f"Going on behind epoch {next(iter(cuts.values()))}" in capsys.readouterr().out
-        assert_same_end(tmp_path / "whole", folder)
-        np.testing.assert_array_equal(again.result.labels, whole.result.labels)
-        np.testing.assert_array_equal(again.result.start_labels, whole.result.start_labels)
-        assert again.result.log == whole.result.log
-        assert (again.result.n_iter, again.result.stop_reason) == (20, "maxiter")
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A function of a method: its training that is never cut off, and the folder of it."""
+
+    @cache
+    def of(method):
+        folder = tmp_path_factory.mktemp("whole")
+        return trained(method, three_groups(), folder), folder
+
+    return of
+
+
+@pytest.fixture(scope="module")
+def cut_off(tmp_path_factory):
+    """A function of where DEC is cut off, and of a folder: it copies there what that leaves."""
+
+    @cache
+    def made(**cut):
+        folder = tmp_path_factory.mktemp("cut")
+        with pytest.MonkeyPatch.context() as patch:
+            keep_every_epoch(patch)
+            with pytest.raises(Cut):
+                trained(DEC, three_groups(), folder, **cut)
+        return folder
+
+    return lambda folder, **cut: shutil.copytree(made(**cut), folder, dirs_exist_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("method", "cut"),
+    [
+        *(
+            (DEC, {"pretrain_cut": 3}),
+            (DEC, {"cluster_cut": 5}),
+            (IDEC, {"pretrain_cut": 5}),
+            (IDEC, {"cluster_cut": 1}),
+        ),
+        *(slow(DEC, {"pretrain_cut": 5}), slow(DEC, {"cluster_cut": 1})),
+        *(slow(IDEC, {"pretrain_cut": 3}), slow(IDEC, {"cluster_cut": 5})),
+    ],
+)
+def test_a_training_cut_off_in_any_epoch_goes_on_to_the_same_end(
+    method, cut, whole, blobs, tmp_path, every_epoch, capsys
+):
+    unbroken, folder = whole(method)
+    with pytest.raises(Cut):
+        trained(method, blobs, tmp_path, **cut)
+    capsys.readouterr()
+    again = trained(method, blobs, tmp_path, resume=True)
+    assert f"Going on behind epoch {next(iter(cut.values()))}" in capsys.readouterr().out
+    assert_same_end(folder, tmp_path)
+    np.testing.assert_array_equal(again.result.labels, unbroken.result.labels)
+    np.testing.assert_array_equal(again.result.start_labels, unbroken.result.start_labels)
+    assert again.result.log == unbroken.result.log
+    assert (again.result.n_iter, again.result.stop_reason) == (20, "maxiter")
 
 
 @pytest.mark.parametrize("layerwise", [False, True])
@@ -122,16 +166,15 @@ def test_p_is_the_starts_posterior_until_q_settles_resumed_too(cut, blobs, tmp_p
     assert_same_end(tmp_path / "whole", tmp_path / "cut")
 
 
-def test_one_training_can_be_cut_off_again_and_again(blobs, tmp_path, every_epoch):
-    trained(DEC, blobs, tmp_path / "whole")
-    for epoch in range(1, 6):
+def test_one_training_can_be_cut_off_again_and_again(whole, blobs, tmp_path, every_epoch):
+    for epoch in (1, 3, 5):
         with pytest.raises(Cut):
             trained(DEC, blobs, tmp_path / "cut", resume=True, pretrain_cut=epoch)
-    for epoch in range(1, 6):
+    for epoch in (1, 3, 5):
         with pytest.raises(Cut):
             trained(DEC, blobs, tmp_path / "cut", resume=True, cluster_cut=epoch)
     trained(DEC, blobs, tmp_path / "cut", resume=True)
-    assert_same_end(tmp_path / "whole", tmp_path / "cut")
+    assert_same_end(whole(DEC)[1], tmp_path / "cut")
 
 
 def test_layerwise_pretraining_goes_on_within_any_layer(blobs, tmp_path, every_epoch, monkeypatch):
@@ -142,7 +185,7 @@ def test_layerwise_pretraining_goes_on_within_any_layer(blobs, tmp_path, every_e
     def cut(self):
         write(self)
         writes.append(self.stage)
-        if len(writes) % 2 == 0:
+        if len(writes) % 3 == 0:
             raise Cut
 
     monkeypatch.setattr(Checkpoint, "write", cut)
@@ -189,17 +232,23 @@ def interrupted(data, folder, pretraining=(), clustering=(), resume=False):
     dec.fit(x, y, maxiter=16, update_interval=4, tol=0, callbacks=clustering, **how)
 
 
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    interrupted(three_groups(), folder)
+    return folder
+
+
 @pytest.mark.parametrize("phase", ["pretraining", "clustering"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_saves_the_epoch_that_is_under_way(phase, number, blobs, tmp_path, capfd, usual_signals):
-    interrupted(blobs, tmp_path / "whole")
+def test_ctrl_c_saves_the_epoch_that_is_under_way(phase, number, uninterrupted, blobs, tmp_path, capfd, usual_signals):
     with pytest.raises(KeyboardInterrupt):
-        interrupted(blobs, tmp_path / "cut", **{phase: [CtrlC(1, number)]})
+        interrupted(blobs, tmp_path, **{phase: [CtrlC(1, number)]})
     assert "Stopping when this epoch" in capfd.readouterr().err
     assert signal.getsignal(number) is signal.default_int_handler
-    interrupted(blobs, tmp_path / "cut", resume=True)
+    interrupted(blobs, tmp_path, resume=True)
     assert "Going on behind epoch 2" in capfd.readouterr().out
-    assert_same_end(tmp_path / "whole", tmp_path / "cut")
+    assert_same_end(uninterrupted, tmp_path)
 
 
 def test_a_second_ctrl_c_stops_at_once(blobs, tmp_path, usual_signals):
@@ -229,23 +278,12 @@ def test_ctrl_c_in_a_pretrainings_last_epoch_stops_behind_it(blobs, tmp_path, ca
     assert "Pretrained already" in capsys.readouterr().out
 
 
-def test_ctrl_c_in_a_commands_last_interval_lets_it_finish(tmp_path, monkeypatch, usual_signals):
+def test_ctrl_c_in_a_commands_last_interval_lets_it_finish(tmp_path, monkeypatch, usual_signals, small_network):
     output = run_module.output
     more = {"DEC": {"callbacks": [CtrlC(1)]}}
     monkeypatch.setattr(run_module, "output", lambda *args: output(*args) | more.get(args[1], {}))
-    arguments = [
-        "--dataset",
-        "digits",
-        "--pretrain_epochs",
-        "1",
-        "--maxiter",
-        "4",
-        "--update_interval",
-        "2",
-        "--tol",
-        "0",
-    ]
-    helpers.command(DEC, [*arguments, "--save_dir", str(tmp_path)])
+    short = ["--dataset", "digits", "--pretrain_epochs", "1", "--maxiter", "4", "--update_interval", "2", "--tol", "0"]
+    helpers.command(DEC, [*short, "--save_dir", str(tmp_path)])
     assert "finished" in json.loads((tmp_path / "run.json").read_text())
     assert (tmp_path / "labels.csv").exists()
 
@@ -284,12 +322,12 @@ def test_a_training_in_another_thread_handles_no_signals(blobs, tmp_path):
     assert (tmp_path / "DEC_model_final.h5").exists()
 
 
-@pytest.mark.parametrize(("method", "step"), [(DEC, 7), (IDEC, 9), *(slow(method, 1) for method in (DEC, IDEC))])
+@pytest.mark.parametrize(("method", "step"), [(DEC, 9), (IDEC, 10), *(slow(method, 1) for method in (DEC, IDEC))])
 def test_a_run_cut_off_in_a_write_leaves_whole_files_and_goes_on(
-    method, step, blobs, tmp_path, every_epoch, monkeypatch
+    method, step, whole, blobs, tmp_path, every_epoch, monkeypatch
 ):
     """In every step-th of its writes, each in a run of its own."""
-    trained(method, blobs, tmp_path / "whole")
+    _, unbroken = whole(method)
     replace, written = os.replace, []
 
     def cut(source, target):
@@ -310,7 +348,7 @@ def test_a_run_cut_off_in_a_write_leaves_whole_files_and_goes_on(
             for path in folder.glob("*.h5"):
                 read_attributes(path)
             trained(method, blobs, folder, resume=True)
-            assert_same_end(tmp_path / "whole", folder)
+            assert_same_end(unbroken, folder)
         else:
             break
     kinds = {"pretrain_log.csv", "ae_weights.h5", "pretrain_checkpoint.npz", f"{method.name.lower()}_log.csv"}
@@ -337,10 +375,9 @@ def test_a_clustering_that_stopped_on_tol_is_not_gone_past(blobs, tmp_path, ever
     np.testing.assert_array_equal(again.labels, whole.labels)
 
 
-def test_a_checkpoint_of_another_training_is_told(blobs, tmp_path, every_epoch):
+def test_a_checkpoint_of_another_training_is_told(cut_off, blobs, tmp_path, every_epoch):
     x, y = blobs
-    with pytest.raises(Cut):
-        trained(DEC, blobs, tmp_path, pretrain_cut=3)
+    cut_off(tmp_path, pretrain_cut=3)
     dec = DEC(DIMS, 3, seed=3)
     for how, message in (({"epochs": 7}, r"epochs 6 \(now 7\)"), ({"batch_size": 20}, r"batch_size 30 \(now 20\)")):
         with pytest.raises(InputError, match=message):
@@ -353,8 +390,7 @@ def test_a_checkpoint_of_another_training_is_told(blobs, tmp_path, every_epoch):
         trained(DEC, (x[1:], y[1:]), tmp_path, resume=True)
     with pytest.raises(InputError, match="is of a run with pretraining end-to-end"):
         trained(DEC, blobs, tmp_path, layerwise=True, resume=True)
-    with pytest.raises(Cut):
-        trained(DEC, blobs, tmp_path, cluster_cut=3)
+    cut_off(tmp_path, cluster_cut=3)
     dec.load_weights(tmp_path / "DEC_model_0.h5")
     with pytest.raises(InputError, match="start kmeans"):
         dec.fit(x, maxiter=20, batch_size=30, update_interval=3, tol=0, save_dir=tmp_path, start="gmm", resume=True)
@@ -362,18 +398,15 @@ def test_a_checkpoint_of_another_training_is_told(blobs, tmp_path, every_epoch):
         dec.fit(x[1:], maxiter=20, batch_size=30, update_interval=3, tol=0, save_dir=tmp_path, resume=True)
 
 
-def test_without_resume_a_training_begins_anew(blobs, tmp_path, every_epoch, capsys):
-    with pytest.raises(Cut):
-        trained(DEC, blobs, tmp_path / "cut", pretrain_cut=3)
-    trained(DEC, blobs, tmp_path / "whole")
-    trained(DEC, blobs, tmp_path / "cut")
+def test_without_resume_a_training_begins_anew(whole, cut_off, blobs, tmp_path, every_epoch, capsys):
+    cut_off(tmp_path, pretrain_cut=3)
+    trained(DEC, blobs, tmp_path)
     assert "Going on" not in capsys.readouterr().out
-    assert_same_end(tmp_path / "whole", tmp_path / "cut")
+    assert_same_end(whole(DEC)[1], tmp_path)
 
 
-def test_a_damaged_checkpoint_is_told(blobs, tmp_path, every_epoch):
-    with pytest.raises(Cut):
-        trained(DEC, blobs, tmp_path, pretrain_cut=3)
+def test_a_damaged_checkpoint_is_told(cut_off, blobs, tmp_path, every_epoch):
+    cut_off(tmp_path, pretrain_cut=3)
     path = tmp_path / "pretrain_checkpoint.npz"
     whole = path.read_bytes()
     flipped = bytearray(whole)
@@ -409,22 +442,22 @@ def altered(path, without=(), arrays=None, **state):
     ],
     ids=str,
 )
-def test_a_checkpoint_that_lacks_a_part_is_told(change, blobs, tmp_path, every_epoch):
-    with pytest.raises(Cut):
-        trained(DEC, blobs, tmp_path, cluster_cut=3)
+def test_a_checkpoint_that_lacks_a_part_is_told(change, cut_off, blobs, tmp_path, every_epoch):
+    cut_off(tmp_path, cluster_cut=3)
     altered(tmp_path / "dec_checkpoint.npz", **change)
     with pytest.raises(InputError, match=r"dec_checkpoint.npz .*damaged .*the run begins anew"):
         trained(DEC, blobs, tmp_path, resume=True)
 
 
 @pytest.mark.parametrize("pretraining", [[], {"run": None}, "x"])
-def test_weights_that_do_not_say_their_pretraining_are_pretrained_anew(pretraining, blobs, tmp_path, capsys):
-    trained(DEC, blobs, tmp_path)
+def test_weights_that_do_not_say_their_pretraining_are_pretrained_anew(pretraining, whole, blobs, tmp_path, capsys):
+    shutil.copytree(whole(DEC)[1], tmp_path, dirs_exist_ok=True)
     attributes = read_attributes(tmp_path / "ae_weights.h5")
     with h5py.File(tmp_path / "ae_weights.h5", "a") as file:
         file.attrs["dec"] = json.dumps(attributes | {"pretraining": pretraining})
     capsys.readouterr()
-    trained(DEC, blobs, tmp_path, resume=True)
+    with pytest.raises(Cut):
+        trained(DEC, blobs, tmp_path, resume=True, cluster_cut=0)
     assert "Pretrained already" not in capsys.readouterr().out
     with h5py.File(tmp_path / "ae_weights.h5", "a") as file:
         file.attrs["dec"] = json.dumps(attributes | {"pretraining": attributes["pretraining"] | {"seconds": "x"}})
@@ -461,7 +494,7 @@ def run(folder, *more):
     return helpers.run(DEC, [*SHORT, "--save_dir", str(folder), *more])
 
 
-def test_the_command_line_goes_on_and_says_when_all_is_done(tmp_path, every_epoch, monkeypatch, capsys):
+def test_the_command_line_goes_on_and_says_when_all_is_done(tmp_path, every_epoch, monkeypatch, capsys, small_network):
     dec = run(tmp_path / "whole")
     with monkeypatch.context() as patch:
         patch.setattr("dec_keras.runs.run.save_assignments", lambda *_: (_ for _ in ()).throw(Cut))
@@ -499,7 +532,7 @@ def test_the_command_line_goes_on_and_says_when_all_is_done(tmp_path, every_epoc
         run(tmp_path / "cut", "--resume")
 
 
-def test_run_json_says_what_a_run_was_made_with(tmp_path):
+def test_run_json_says_what_a_run_was_made_with(tmp_path, small_network):
     run(tmp_path, "--maxiter", "1", "--pretrain_epochs", "1")
     record = json.loads((tmp_path / "run.json").read_text())
     assert record["command"] == f"DEC.py {' '.join(SHORT)} --save_dir {tmp_path} --maxiter 1 --pretrain_epochs 1"
@@ -529,7 +562,7 @@ def test_hosts_are_not_resumed(capsys):
     assert "--resume is for one host" in capsys.readouterr().err
 
 
-def test_what_an_older_run_has_left_does_not_stand_in_the_way(tmp_path, monkeypatch):
+def test_what_an_older_run_has_left_does_not_stand_in_the_way(tmp_path, monkeypatch, small_network):
     (tmp_path / "dec_checkpoint.npz").write_bytes(b"of an older run")
     (tmp_path / "my_checkpoint.npz").write_bytes(b"of the user's")
     with monkeypatch.context() as patch:
