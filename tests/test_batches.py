@@ -91,7 +91,7 @@ def test_every_form_of_x_trains_to_the_same_bits(forms, method, tmp_path):
             np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("method", [DEC, IDEC])
+@pytest.mark.parametrize("method", [pytest.param(DEC, marks=pytest.mark.slow), IDEC])
 def test_steps_compiled_by_xla_are_repeatable_and_those_of_a_plain_loop(blobs, method, tmp_path, monkeypatch):
     """Over 50 batches of each phase; SGD, since Adam makes much of what rounding does to tiny gradients."""
     x, _ = blobs
@@ -121,7 +121,7 @@ def test_layerwise_pretraining_takes_every_form(forms, tmp_path):
     results = []
     for form in forms.values():
         keras.utils.set_random_seed(3)
-        dec = DEC(DIMS, 3, seed=3)
+        dec = DEC([6, 16, 3], 3, seed=3)
         dec.pretrain_layerwise(form, epochs=2, batch_size=30, save_dir=tmp_path)
         results.append(dec.autoencoder.get_weights())
     for others in results[1:]:

@@ -16,6 +16,7 @@ from dec_keras import metrics
 from dec_keras.data.datasets import MissingData, load_data
 from IDEC import IDEC
 from tests import helpers
+from tests.helpers import read_log
 
 
 def short_run(method, dataset, epochs, batches, folder, *more):
@@ -54,7 +55,7 @@ def test_usps_stays_in_its_band(tmp_path):
     check_band("usps", 8, 240, tmp_path, start=((66, 71), (62.5, 67)), end=((68.5, 74.5), (67.5, 74.5)), improved=3)
 
 
-@pytest.mark.parametrize("method", [DEC, IDEC])
+@pytest.mark.parametrize("method", [DEC, pytest.param(IDEC, marks=pytest.mark.slow)])
 def test_a_seed_gives_the_same_bits_on_digits(method, tmp_path):
     first, second = (short_run(method, "digits", 3, 80, tmp_path / name, "--seed", "5") for name in "ab")
     for a, b in zip(first.model.get_weights(), second.model.get_weights(), strict=True):
@@ -65,6 +66,6 @@ def test_a_seed_gives_the_same_bits_on_digits(method, tmp_path):
     models = [keras.models.load_model(file, compile=False) for file in files]
     for a, b in zip(*(model.get_weights() for model in models), strict=True):
         np.testing.assert_array_equal(a, b)
-    other = short_run(method, "digits", 3, 80, tmp_path / "c", "--seed", "6")
-    assert any((a != b).any() for a, b in zip(first.model.get_weights(), other.model.get_weights(), strict=True))
-    assert Path(tmp_path, "a", "pretrain_log.csv").read_bytes() != Path(tmp_path, "c", "pretrain_log.csv").read_bytes()
+    short_run(method, "digits", 1, 1, tmp_path / "c", "--seed", "6")
+    first, other = (read_log(tmp_path / name / "pretrain_log.csv")[0] for name in "ac")
+    assert first["loss"] != other["loss"]

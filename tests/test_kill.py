@@ -14,8 +14,15 @@ from dec_keras.files.atomic import TEMPORARY
 from tests.helpers import ROOT, assert_same_end
 
 LONG = ["--pretrain_epochs", "150", "--maxiter", "900", "--update_interval", "10", "--tol", "0"]
-MIDDLE = ["--pretrain_epochs", "40", "--maxiter", "120", "--update_interval", "10", "--tol", "0"]
+MIDDLE = ["--pretrain_epochs", "100", "--maxiter", "120", "--update_interval", "10", "--tol", "0"]
 SHORT = ["--pretrain_epochs", "5", "--maxiter", "80", "--update_interval", "20", "--tol", "0"]
+# Has the network of `conftest.small_network`.
+SMALL = """
+from dataclasses import replace
+from dec_keras.runs import config
+settings = config.get_settings
+config.get_settings = lambda *args: replace(settings(*args), dims=(16, 3))
+"""
 # Keeps a checkpoint of every epoch, so that each run has the same writes.
 BRISK = """
 import sys
@@ -72,7 +79,8 @@ def phase(folder):
 
 
 def test_a_run_that_gets_a_signal_and_is_resumed_ends_like_an_unbroken_one(tmp_path):
-    phases, output = kill_again_and_again(["-c", BRISK, "DEC.py"], [signal.SIGTERM], MIDDLE, 1 / 3, tmp_path)
+    """At once when it is under way, since the small network needs but milliseconds an epoch."""
+    phases, output = kill_again_and_again(["-c", SMALL + BRISK, "DEC.py"], [signal.SIGTERM], MIDDLE, 0, tmp_path)
     assert phases
     assert "Going on behind epoch" in output
 
