@@ -1,17 +1,15 @@
 import inspect
 import os
+import sys
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores: threads of one would wait for those of the other
     for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(name, "1")
 
-from dataclasses import replace
-
 import pytest
 
 from DEC import DEC
-from dec_keras.method import protocols
-from tests.helpers import DIMS, three_groups
+from tests.helpers import DIMS, make_network_small, three_groups
 
 
 @pytest.fixture
@@ -30,11 +28,23 @@ def dec():
 @pytest.fixture
 def small_network(monkeypatch):
     """Of the command line."""
+    make_network_small(monkeypatch)
 
-    def settings(*args):
-        return replace(protocols.get_settings(*args), dims=(16, 3))
 
-    monkeypatch.setattr("dec_keras.runs.config.get_settings", settings)
+@pytest.fixture
+def without_graphs():
+    """Every training has models of its own, and making graphs of them takes longer than a few batches."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture
+def without_umap(monkeypatch):
+    """Runs are drawn by t-SNE, as where umap-learn is missing: UMAP compiles for half a minute in each process."""
+    monkeypatch.setitem(sys.modules, "umap", None)
 
 
 @pytest.fixture

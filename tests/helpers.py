@@ -1,6 +1,7 @@
 """What several tests need."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -8,6 +9,7 @@ import numpy as np
 
 from dec_keras.data.datasets import load
 from dec_keras.files.atomic import TEMPORARY
+from dec_keras.method import protocols
 from dec_keras.runs.command_line import parse_run
 from dec_keras.runs.run import run as run_config
 from dec_keras.runs.script import run_script
@@ -29,6 +31,15 @@ def three_groups():
     centers = np.array([[0.1] * 6, [0.9] * 6, [0.1, 0.9] * 3])
     x = centers[y] + rng.normal(scale=0.05, size=(100, 6))
     return x.clip(0, 1).astype(np.float32), y
+
+
+def make_network_small(patch):
+    """That of the command line, by a MonkeyPatch."""
+
+    def settings(*args):
+        return replace(protocols.get_settings(*args), dims=(16, 3))
+
+    patch.setattr("dec_keras.runs.config.get_settings", settings)
 
 
 def run(method, arguments):

@@ -1,5 +1,7 @@
 """choose_k.py: short runs with a small network on blobs, its suggestion on made-up rows, and bad input."""
 
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,37 +13,37 @@ from dec_keras.plots import curves
 from dec_keras.runs.config import RunConfig
 from dec_keras.sweeps import choose_k
 from tests import helpers
-from tests.helpers import read_log
+from tests.helpers import make_network_small, read_log
 
 pytestmark = pytest.mark.usefixtures("small_network")
 
 
-@pytest.fixture
-def npz(tmp_path):
+@pytest.fixture(scope="module")
+def npz(tmp_path_factory):
     """Four far groups of 6-D points in [0, 1]."""
     rng = np.random.default_rng(0)
     y = rng.integers(4, size=120)
     centers = np.array([[0.1] * 6, [0.9] * 6, [0.1, 0.9] * 3, [0.9, 0.1] * 3])
     x = (centers[y] + rng.normal(scale=0.05, size=(120, 6))).clip(0, 1).astype(np.float32)
-    np.savez(tmp_path / "blobs.npz", x=x, y=y)
-    return tmp_path / "blobs.npz"
+    path = tmp_path_factory.mktemp("data") / "blobs.npz"
+    np.savez(path, x=x, y=y)
+    return path
+
+
+@pytest.fixture(scope="module")
+def two_compared(npz, tmp_path_factory):
+    """A folder with the comparison of 2 and 3 clusters."""
+    folder = tmp_path_factory.mktemp("compared")
+    with pytest.MonkeyPatch.context() as patch:
+        make_network_small(patch)
+        compare(npz, folder, "--k", "2:3")
+    return folder
 
 
 def compare(data, save_dir, *more):
     """A short run; returns k and the reason."""
-    arguments = [
-        "--dataset",
-        data,
-        "--k",
-        "2:6",
-        "--pretrain_epochs",
-        30,
-        "--maxiter",
-        4,
-        "--save_dir",
-        save_dir,
-        *more,
-    ]
+    short = ["--k", "2:6", "--pretrain_epochs", 30, "--maxiter", 4]
+    arguments = ["--dataset", data, "--save_dir", save_dir, *short, *more]
     args, config = choose_k_script.parse(list(map(str, arguments)))
     return choose_k.choose_k(DEC, config, args.k, args.validation, args.save_dir)
 
@@ -89,12 +91,11 @@ def test_the_autoencoder_is_that_of_dec(npz, tmp_path):
     assert read(tmp_path / "a") == read(tmp_path / "b")
 
 
-def test_labels_only_score(npz, tmp_path):
+def test_labels_only_score(npz, two_compared, tmp_path):
     with np.load(npz) as arrays:
         np.save(tmp_path / "x.npy", arrays["x"])
-    compare(npz, tmp_path / "a", "--k", "2:3")
     compare(tmp_path / "x.npy", tmp_path / "b", "--k", "2:3")
-    for labelled, unlabelled in zip(read(tmp_path / "a"), read(tmp_path / "b"), strict=True):
+    for labelled, unlabelled in zip(read(two_compared), read(tmp_path / "b"), strict=True):
         scores = {name: labelled.pop(name) for name in ("acc", "nmi", "ari")}
         assert all(scores.values())
         assert not any(unlabelled.pop(name) for name in scores)
@@ -210,20 +211,20 @@ def test_bad_input_ends_in_a_sentence(npz, tmp_path, capsys, arguments, sentence
     assert not (tmp_path / "out" / "choose_k.csv").exists()
 
 
-def test_rows_of_other_settings_are_not_mixed(npz, tmp_path, capsys):
-    compare(npz, tmp_path / "out", "--k", "2:3")
+def test_rows_of_other_settings_are_not_mixed(npz, two_compared, tmp_path, capsys):
+    shutil.copytree(two_compared, tmp_path, dirs_exist_ok=True)
     with pytest.raises(SystemExit) as end:
-        choose_k_script.main(["--dataset", str(npz), "--save_dir", str(tmp_path / "out"), "--seed", "1"])
+        choose_k_script.main(["--dataset", str(npz), "--save_dir", str(tmp_path), "--seed", "1"])
     assert end.value.code == 2
     assert "choose another --save_dir" in capsys.readouterr().err
 
 
-def test_a_damaged_table_is_told(npz, tmp_path):
-    compare(npz, tmp_path / "out", "--k", "2:3")
-    table = tmp_path / "out" / "choose_k.csv"
+def test_a_damaged_table_is_told(npz, two_compared, tmp_path):
+    shutil.copytree(two_compared, tmp_path, dirs_exist_ok=True)
+    table = tmp_path / "choose_k.csv"
     table.write_text(table.read_text().replace("\n2,", "\n2,nan,"))
     with pytest.raises(InputError, match=r"choose_k.csv: damaged.*nan in place of a number"):
-        compare(npz, tmp_path / "out", "--k", "2:3")
+        compare(npz, tmp_path, "--k", "2:3")
 
 
 def test_weights_of_dec_serve_whatever_the_scale_and_others_are_told_apart(npz, tmp_path):

@@ -11,10 +11,13 @@ import pytest
 import scipy.sparse
 
 from DEC import DEC
+from dec_keras import metrics
 from dec_keras.errors import InputError
 from estimators import DECClustering, IDECClustering
 from IDEC import IDEC
 from tests import helpers
+
+pytestmark = pytest.mark.usefixtures("without_graphs")
 
 RNG = np.random.default_rng(0)
 X = RNG.random((24, 5)).astype(np.float32)
@@ -56,39 +59,41 @@ def outlier(size):
 
 
 KINDS = np.arange(24) % 3
-DATA = {  # what: x, y, k, batch size
-    "constant columns": (X * [1, 0, 1, 0, 0] + [0, 1, 0, 0, 5], None, 3, 8),
-    "all-zero rows": (X * (np.arange(24) % 2)[:, None], None, 3, 8),
-    "zeros only": (np.zeros((24, 5)), None, 3, 8),
-    "duplicates only": (np.tile(X[:1], (24, 1)), None, 3, 8),
-    "fewer points than clusters": (np.tile(X[:2], (12, 1)), None, 4, 8),
-    "an outlier": (outlier(1e3), None, 3, 8),
-    "n below the batch size": (X, None, 3, 256),
-    "n is whole batches": (X, None, 3, 12),
-    "n is one more": (X[:17], None, 3, 8),
-    "batches of one": (X[:6], None, 3, 1),
-    "one feature": (X[:, :1], None, 3, 8),
-    "k is 2": (X, None, 2, 8),
-    "k is 1": (X, None, 1, 8),
-    "k is n": (X[:9], None, 9, 8),
-    "one sample": (X[:1], None, 1, 8),
-    "bool": (X > 0.5, None, 3, 8),
-    "sparse without a value": (scipy.sparse.csr_matrix((24, 5), dtype=np.float32), None, 3, 8),
-    "labels of text": (X, np.array(["b", "", "a b"])[KINDS], 3, 8),
-    "labels that are not 0..k-1": (X, np.array([-7, 10**12, 40])[KINDS], 3, 8),
-    "one label for all": (X, np.zeros(24), 3, 8),
-    "more labels than clusters": (X, np.arange(24), 3, 8),
-    "labels of bool": (X, KINDS > 1, 3, 8),
+DATA = {  # what: x, k, batch size
+    "constant columns": (X * [1, 0, 1, 0, 0] + [0, 1, 0, 0, 5], 3, 8),
+    "all-zero rows": (X * (np.arange(24) % 2)[:, None], 3, 8),
+    "zeros only": (np.zeros((24, 5)), 3, 8),
+    "duplicates only": (np.tile(X[:1], (24, 1)), 3, 8),
+    "fewer points than clusters": (np.tile(X[:2], (12, 1)), 4, 8),
+    "an outlier": (outlier(1e3), 3, 8),
+    "n below the batch size": (X, 3, 256),
+    "n is whole batches": (X, 3, 12),
+    "n is one more": (X[:17], 3, 8),
+    "batches of one": (X[:6], 3, 1),
+    "one feature": (X[:, :1], 3, 8),
+    "k is 2": (X, 2, 8),
+    "k is 1": (X, 1, 8),
+    "k is n": (X[:9], 9, 8),
+    "one sample": (X[:1], 1, 8),
+    "bool": (X > 0.5, 3, 8),
+    "sparse without a value": (scipy.sparse.csr_matrix((24, 5), dtype=np.float32), 3, 8),
+}
+LABELS = {
+    "of text": np.array(["b", "", "a b"])[KINDS],
+    "not 0..k-1": np.array([-7, 10**12, 40])[KINDS],
+    "one for all": np.zeros(24),
+    "more than clusters": np.arange(24),
+    "of bool": KINDS > 1,
 }
 
 
 @pytest.mark.parametrize(("what", "method"), list(zip(DATA, cycle([DEC, IDEC]), strict=False)))
 def test_degenerate_data_are_clustered(method, what, tmp_path):
-    x, y, k, batch_size = DATA[what]
+    x, k, batch_size = DATA[what]
     n = x.shape[0]
     dec = method([x.shape[1], 4, 2], k, seed=0)
-    dec.pretrain(x, y, epochs=2, batch_size=batch_size, save_dir=tmp_path)
-    labels = dec.fit(x, y, maxiter=4, batch_size=batch_size, tol=0, update_interval=2, save_dir=tmp_path)
+    dec.pretrain(x, epochs=2, batch_size=batch_size, save_dir=tmp_path)
+    labels = dec.fit(x, maxiter=4, batch_size=batch_size, tol=0, update_interval=2, save_dir=tmp_path)
     assert labels.shape == (n,)
     assert set(labels.tolist()) <= set(range(k))
     np.testing.assert_allclose(dec.soft_labels(x).sum(axis=1), 1, atol=1e-5)
@@ -96,6 +101,17 @@ def test_degenerate_data_are_clustered(method, what, tmp_path):
     log = f"{method.name.lower()}_log.csv"
     check_files(tmp_path, {log, "pretrain_log.csv", "ae_weights.h5", f"{method.name}_model_final.h5"})
     assert [int(row["iter"]) for row in dec.result.log] == [0, 2, 4]
+
+
+def test_degenerate_labels_score(tmp_path):
+    """In one network, since they have no part in the training."""
+    dec = DEC([5, 4, 2], 3, seed=0)
+    dec.pretrain(X, LABELS["of text"], epochs=1, batch_size=8, save_dir=tmp_path)
+    check_files(tmp_path, {"pretrain_log.csv", "ae_weights.h5"})
+    for what, y in LABELS.items():
+        dec.fit(X, y, maxiter=1, batch_size=8, tol=0, update_interval=1, save_dir=tmp_path / what)
+        check_files(tmp_path / what, {"dec_log.csv", "DEC_model_final.h5"})
+        assert dec.result.log[-1]["acc"] == pytest.approx(metrics.acc(y, dec.result.labels), abs=1e-5), what
 
 
 @pytest.mark.parametrize(("method", "pretrained", "size"), [(DEC, True, 3e38), (IDEC, True, 3e38), (DEC, False, 1e19)])
@@ -156,7 +172,7 @@ def test_degenerate_files_are_clustered_from_the_command_line(method, what, tmp_
     ("estimator", "what"), [(DECClustering, "constant columns"), (IDECClustering, "k is n"), (DECClustering, "bool")]
 )
 def test_degenerate_data_are_clustered_by_the_estimators(estimator, what):
-    x, _, k, batch_size = DATA[what]
+    x, k, batch_size = DATA[what]
     made = estimator(k, dims=(4, 2), pretrain_epochs=1, maxiter=2, batch_size=batch_size, random_state=0).fit(x)
     assert set(made.labels_.tolist()) <= set(range(k))
     np.testing.assert_array_equal(made.predict(x), made.labels_)

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
-import tensorflow as tf
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import silhouette_score
@@ -35,17 +34,7 @@ def tiny(Estimator, **parameters):
     return small(Estimator, **{"dims": (8, 2), "pretrain_epochs": 2, "maxiter": 1, **parameters})
 
 
-@pytest.fixture
-def without_graphs():
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-
-
-def eagerly(test):
-    """Every fit has models of its own, and making graphs of them takes longer than training such small ones."""
-    test = pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")(test)
-    return pytest.mark.usefixtures("without_graphs")(test)
+eagerly = pytest.mark.usefixtures("without_graphs")
 
 
 @eagerly

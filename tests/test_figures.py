@@ -59,7 +59,7 @@ def load(folder, x, y, **more):
     return saved_run.load_run(saved_run.find_model(folder), x, y, **more)
 
 
-def test_a_run_is_drawn_whole(folder, small, capsys):
+def test_a_run_is_drawn_whole(folder, small, capsys, without_umap):
     x, y = small
     run = load(folder, x, y, image_shape=(4, 6), terms=[f"term {i}" for i in range(24)])
     drawn = saved_run.draw(run)
@@ -97,7 +97,7 @@ def test_the_run_is_what_was_trained(folder, small):
     np.testing.assert_array_equal(rows["autoencoder"], run.images(nearest, autoencoder.predict(x[nearest], verbose=0)))
 
 
-def test_what_other_runs_left_in_the_folder_is_not_drawn(folder, small, tmp_path):
+def test_what_other_runs_left_in_the_folder_is_not_drawn(folder, small, tmp_path, without_umap):
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     method = next(tmp_path.glob("*_model_final.h5")).name.split("_")[0]
     of_others = {"method": "IDEC" if method == "DEC" else "DEC", "gamma": 7}
@@ -161,7 +161,7 @@ def test_bad_input_ends_in_one_sentence(folder, tmp_path, capsys):
         assert message in error
 
 
-def test_the_option_draws_at_the_end_of_a_run(small, tmp_path):
+def test_the_option_draws_at_the_end_of_a_run(small, tmp_path, without_umap, small_network):
     np.save(tmp_path / "x.npy", small[0])
     arguments = ["--dataset", str(tmp_path / "x.npy"), "--n_clusters", "2", "--pretrain_epochs", "1", "--maxiter", "2"]
     helpers.command(DEC, [*arguments, "--seed", "7", "--figures", "--save_dir", str(tmp_path / "out")])
@@ -185,7 +185,7 @@ def made(k, n=300, dim=5):
     return saved_run.Run("DEC", None, x, y, q / q.sum(axis=1, keepdims=True), z, image_shape=(4, 6))
 
 
-def test_a_sparse_x_is_drawn(tmp_path):
+def test_a_sparse_x_is_drawn(tmp_path, without_umap):
     run = made(3, n=60)
     run.x, run.folder, run.terms = (
         Samples(scipy.sparse.csr_matrix(run.x.x)),
@@ -368,7 +368,9 @@ def page(small, folder, tmp_path_factory):
     names = [f"{EVIL}{i}.png" for i in range(60)]
     run = load(folder, x, y, image_shape=(4, 6), names=names)
     run.settings = {"data set": EVIL}
-    saved_run.draw(run)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "umap", None)  # as `without_umap`
+        saved_run.draw(run)
     return folder / "report.html", run
 
 

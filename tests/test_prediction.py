@@ -113,7 +113,7 @@ def images(blobs, tmp_path):
     return folder
 
 
-def test_a_folder_of_images_is_labelled_drawn_and_predicted(images, tmp_path, capsys):
+def test_a_folder_of_images_is_labelled_drawn_and_predicted(images, tmp_path, capsys, without_umap):
     out = tmp_path / "out"
     dec = train(IDEC, images, out, "--labels_from_folders", "--image_size", "3x4", "--figures", "--tensorboard")
     printed = capsys.readouterr().out
