@@ -1,10 +1,20 @@
 """Errors in one sentence, and checks of arguments that raise them."""
 
+import math
+
 import numpy as np
 
 
 class InputError(ValueError):
     """Bad input: the message says in one sentence what was wrong and what to do."""
+
+
+def float_or_nan(value):
+    """A number, or the text of one, as a float; NaN for anything else, such as "NA", None, or what no float holds."""
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
 
 
 def check_whole(name, value, at_least, at_most=None):
@@ -19,12 +29,8 @@ def check_whole(name, value, at_least, at_most=None):
     Raises:
         InputError: if it is no whole number, too small or too large.
     """
-    try:
-        number = float(value)
-        whole = int(number) == number
-    except (TypeError, ValueError, OverflowError):
-        whole = False
-    if not whole or number < at_least:
+    number = float_or_nan(value)
+    if not number.is_integer() or number < at_least:
         raise InputError(f"{name} is {value}: it must be a whole number of at least {at_least}.")
     if at_most is not None and number > at_most:
         raise InputError(f"{name} is {value}: it must be at most {at_most}.")
@@ -37,10 +43,7 @@ def check_share(name, value):
     Raises:
         InputError: if it is no number in [0, 1].
     """
-    try:
-        share = float(value)
-    except (TypeError, ValueError):
-        share = float("nan")
+    share = float_or_nan(value)
     if not 0 <= share <= 1:
         raise InputError(f"{name} is {value}: it must be a number from 0 to 1.")
     return share
@@ -52,11 +55,8 @@ def check_number(name, value, above=None, at_least=None):
     Raises:
         InputError: if it is no finite number, or not `above` or `at_least` the number given.
     """
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = float("nan")
-    if not abs(number) < float("inf"):
+    number = float_or_nan(value)
+    if not math.isfinite(number):
         raise InputError(f"{name} is {value}: it must be a number.")
     if above is not None and not number > above:
         raise InputError(f"{name} is {value}: it must be above {above}.")

@@ -197,7 +197,7 @@ def test_shares_out_of_range_are_told(value):
 
 def test_numbers_out_of_range_are_told():
     assert check_number("scale", "0.5", above=0) == 0.5
-    for value, limits in ((0, {"above": 0}), (-1, {"at_least": 0}), ("x", {}), (float("inf"), {})):
+    for value, limits in ((0, {"above": 0}), (-1, {"at_least": 0}), ("x", {}), (float("inf"), {}), (10**400, {})):
         with pytest.raises(InputError, match=f"scale is {value}"):
             check_number("scale", value, **limits)
 

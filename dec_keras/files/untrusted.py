@@ -18,7 +18,7 @@ import scipy.io
 from numpy.lib.format import read_array_header_1_0, read_array_header_2_0, read_magic
 from PIL import Image
 
-from dec_keras.errors import InputError
+from dec_keras.errors import InputError, float_or_nan
 from dec_keras.files import guard
 
 # What libraries raise where a file is damaged.
@@ -92,19 +92,12 @@ def read_log(path):
     """
     rows = explain_errors(_rows, [path], "no table") if path.is_file() else []
     names = [name for name in rows[0] if name is not None] if rows else []  # None: what goes past the header
-    return {name: np.array([_number(row[name]) for row in rows]) for name in names}
+    return {name: np.array([float_or_nan(row[name]) for row in rows]) for name in names}
 
 
 def _rows(paths):
     with open(paths[0], newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
-
-
-def _number(text):
-    try:
-        return float(text)
-    except (TypeError, ValueError):  # "NA", nothing, or a row cut off
-        return math.nan
 
 
 def check_expansion(path, numbers, size, stored):
