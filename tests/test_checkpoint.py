@@ -141,29 +141,29 @@ def test_augmented_images_are_those_of_an_uncut_training(layerwise, blobs, tmp_p
     data = blobs[0].reshape(100, 2, 3), blobs[1]
     options = {"augment": True, "layerwise": layerwise}
     trained(IDEC, data, tmp_path / "whole", **options)
-    for cut in ({"pretrain_cut": 3}, {"cluster_cut": 2}):
-        with pytest.raises(Cut):
-            trained(IDEC, data, tmp_path / "cut", resume=True, **options, **cut)
+    with pytest.raises(Cut):
+        trained(IDEC, data, tmp_path / "cut", pretrain_cut=3, **options)
+    with pytest.raises(InputError, match=r"augment True \(now None\)"):
+        trained(IDEC, data, tmp_path / "cut", resume=True, layerwise=layerwise)
+    with pytest.raises(Cut):
+        trained(IDEC, data, tmp_path / "cut", resume=True, cluster_cut=2, **options)
     trained(IDEC, data, tmp_path / "cut", resume=True, **options)
     assert_same_end(tmp_path / "whole", tmp_path / "cut")
-    with pytest.raises(Cut):
-        trained(IDEC, data, tmp_path / "other", pretrain_cut=3, **options)
-    with pytest.raises(InputError, match=r"augment True \(now None\)"):
-        trained(IDEC, data, tmp_path / "other", resume=True, layerwise=layerwise)
 
 
-@pytest.mark.parametrize("cut", [1, 5])  # P is the posterior, and no more, as the row before says
-def test_p_is_the_starts_posterior_until_q_settles_resumed_too(cut, blobs, tmp_path, every_epoch):
+def test_p_is_the_starts_posterior_until_q_settles_resumed_too(blobs, tmp_path, every_epoch):
     labels = blobs[1]
     start = Start(np.eye(3, dtype="float32"), labels, np.eye(3, dtype="float32")[labels])
     options = {"start": start, "tol": 0.02}
     losses = [row["loss"] for row in trained(DEC, blobs, tmp_path / "whole", **options).result.log[1:]]
     assert min(losses[:5]) > 1  # to labels that Q did not have
     assert max(losses[5:]) < 0.01  # to its own, from iteration 15, where 1 % changed
-    with pytest.raises(Cut):
-        trained(DEC, blobs, tmp_path / "cut", cluster_cut=cut, **options)
-    trained(DEC, blobs, tmp_path / "cut", resume=True, **options)
-    assert_same_end(tmp_path / "whole", tmp_path / "cut")
+    for cut in (1, 5):  # P is the posterior, and no more, as the row before says
+        folder = tmp_path / f"cut{cut}"
+        with pytest.raises(Cut):
+            trained(DEC, blobs, folder, cluster_cut=cut, **options)
+        trained(DEC, blobs, folder, resume=True, **options)
+        assert_same_end(tmp_path / "whole", folder)
 
 
 def test_one_training_can_be_cut_off_again_and_again(whole, blobs, tmp_path, every_epoch):

@@ -83,14 +83,14 @@ def run(*arguments):
     helpers.command(DEC, arguments)
 
 
-def test_given_weights_start_from_the_same_kmeans(npz, tmp_path, small_network):
+def test_given_weights_start_from_the_same_kmeans(npz, tmp_path, small_network, without_graphs):
     run(*short_run(npz, tmp_path / "a"))
     run(*short_run(npz, tmp_path / "b", "--ae_weights", tmp_path / "a" / "ae_weights"))  # the suffix is resolved
     assert not (tmp_path / "b" / "ae_weights.h5").exists()
     assert (tmp_path / "a" / "dec_log.csv").read_text() == (tmp_path / "b" / "dec_log.csv").read_text()
 
 
-def test_data_without_labels_need_a_number_of_clusters_only(blobs, tmp_path, capsys, small_network):
+def test_data_without_labels_need_a_number_of_clusters_only(blobs, tmp_path, capsys, small_network, without_graphs):
     np.save(tmp_path / "x.npy", blobs[0])
     run(*short_run(tmp_path / "x.npy", tmp_path / "out", "--n_clusters", 3))
     assert re.search(r"^DEC +- +- +- +[\d.]+ s", capsys.readouterr().out, re.M)
@@ -98,7 +98,7 @@ def test_data_without_labels_need_a_number_of_clusters_only(blobs, tmp_path, cap
 
 
 @pytest.mark.parametrize("protocol", ["idec", "paper"])
-def test_other_protocols_run(npz, tmp_path, protocol, capsys, small_network):
+def test_other_protocols_run(npz, tmp_path, protocol, capsys, small_network, without_graphs):
     run(*short_run(npz, tmp_path / "out", "--protocol", protocol))
     assert f"protocol         {protocol}" in capsys.readouterr().out
     assert (tmp_path / "out" / "DEC_model_final.h5").exists()
@@ -285,7 +285,7 @@ def tiny_mnist(tmp_path, monkeypatch):
     ],
 )
 def test_settings_reach_the_training(
-    tiny_mnist, tmp_path, small_network, method, protocol, scale, init, pretraining, clustering
+    tiny_mnist, tmp_path, small_network, method, protocol, scale, init, pretraining, clustering, without_graphs
 ):
     arguments = short_run("mnist", tmp_path / "out", "--protocol", protocol)
     dec = helpers.run(method, arguments)
@@ -346,7 +346,7 @@ def test_usps_reaches_the_seeds_scores(tmp_path):
     assert dec.result.log[-1]["nmi"] > 0.765
 
 
-def test_weights_carry_the_scale_that_they_were_trained_on(npz, tmp_path, capsys, small_network):
+def test_weights_carry_the_scale_that_they_were_trained_on(npz, tmp_path, capsys, small_network, without_graphs):
     run(*short_run(npz, tmp_path / "a", "--scale", 2))
     weights = tmp_path / "a" / "ae_weights.h5"
     capsys.readouterr()

@@ -42,7 +42,7 @@ def table(blobs, tmp_path):
     return tmp_path / "train.csv", (values - values.min(axis=0)) / size
 
 
-def test_new_data_without_a_header_may_lack_their_first_column_the_labels(blobs, tmp_path):
+def test_new_data_without_a_header_may_lack_their_first_column_the_labels(blobs, tmp_path, without_graphs):
     x, y = blobs
     np.savetxt(tmp_path / "train.csv", np.column_stack([y, x]), delimiter=",")
     np.savetxt(tmp_path / "new.csv", x, delimiter=",")
@@ -52,7 +52,7 @@ def test_new_data_without_a_header_may_lack_their_first_column_the_labels(blobs,
 
 
 @pytest.mark.parametrize(("method", "program"), [(DEC, DEC), (IDEC, IDEC), (IDEC, DEC)])
-def test_new_data_get_the_clusters_of_training(method, program, table, tmp_path, capsys):
+def test_new_data_get_the_clusters_of_training(method, program, table, tmp_path, capsys, without_graphs):
     path, scaled = table
     out = tmp_path / "out"
     dec = train(method, path, out, "--label_column", "kind")
@@ -81,7 +81,7 @@ def test_new_data_get_the_clusters_of_training(method, program, table, tmp_path,
 
 
 @pytest.mark.parametrize("scale", ["standard", "2.5"])
-def test_the_saved_scaling_is_applied_and_weights_carry_it(scale, table, tmp_path, capsys):
+def test_the_saved_scaling_is_applied_and_weights_carry_it(scale, table, tmp_path, capsys, without_graphs):
     path, _ = table
     train(DEC, path, tmp_path / "a", "--label_column", "kind", "--scale", scale)
     labels = (tmp_path / "a" / "labels.csv").read_text()
@@ -113,7 +113,7 @@ def images(blobs, tmp_path):
     return folder
 
 
-def test_a_folder_of_images_is_labelled_drawn_and_predicted(images, tmp_path, capsys, without_umap):
+def test_a_folder_of_images_is_labelled_drawn_and_predicted(images, tmp_path, capsys, without_umap, without_graphs):
     out = tmp_path / "out"
     dec = train(IDEC, images, out, "--labels_from_folders", "--image_size", "3x4", "--figures", "--tensorboard")
     printed = capsys.readouterr().out
@@ -192,7 +192,7 @@ def test_tensorboard_that_is_not_installed_is_told_before_the_training(table, tm
     assert not (tmp_path / "out").exists()
 
 
-def test_a_sparse_file_is_labelled(tmp_path, capsys):
+def test_a_sparse_file_is_labelled(tmp_path, capsys, without_graphs):
     x = scipy.sparse.random(60, 40, 0.1, format="csr", rng=np.random.default_rng(0))
     scipy.sparse.save_npz(tmp_path / "x.npz", x)
     train(DEC, tmp_path / "x.npz", tmp_path / "out")
@@ -255,7 +255,7 @@ def test_a_model_that_does_not_say_its_scale_takes_x_as_it_is(saved, blobs, caps
     np.testing.assert_array_equal(labels["cluster"], model.predict(blobs[0], verbose=0).argmax(axis=1))
 
 
-def test_predict_reads_the_first_line_as_the_training_did(blobs, tmp_path):
+def test_predict_reads_the_first_line_as_the_training_did(blobs, tmp_path, without_graphs):
     x, _ = blobs
     table = np.vstack([np.arange(1, 7), x.round(4)])  # a sample that might be a header
     np.savetxt(tmp_path / "train.csv", table, delimiter=",", fmt="%g")

@@ -416,7 +416,7 @@ def test_weights_that_are_no_numbers_are_refused_and_change_nothing(method, tmp_
 EVIL = "<script>alert(1)<b>&"
 
 
-def test_the_page_escapes_names_of_files_columns_and_classes(tmp_path, small_network, without_umap):
+def test_the_page_escapes_names_of_files_columns_and_classes(tmp_path, small_network, without_umap, without_graphs):
     path = tmp_path / f"{EVIL}.csv"
     lines = [f"{EVIL} column,b,{EVIL} kind", *(f"{a},{b},{EVIL} {i % 2}" for i, (a, b) in enumerate(X[:, :2]))]
     path.write_text("\n".join(lines))
