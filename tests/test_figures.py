@@ -298,15 +298,28 @@ def test_confusion_counts_every_sample_on_the_matched_diagonal():
     assert [t.get_text() for t in axis.get_xticklabels()] == ["7", "3"]
 
 
-def test_terms_tell_a_cluster_from_the_rest():
+@pytest.mark.parametrize("form", [np.array, scipy.sparse.csr_matrix])
+def test_terms_tell_a_cluster_from_the_rest_by_signed_standard_deviations(form):
     x = np.array([[1, 5, 0], [1, 5, 0], [0, 5, 2], [0, 5, 4]], np.float32)
-    labels = np.array([0, 0, 1, 1])
-    assert clusters.distinctive_terms(x, labels, 0, ["a", "b", "c"]) == [("a", 1.0)]
-    assert clusters.distinctive_terms(x, labels, 1, ["a", "b", "c"]) == [("c", 3.0)]
-    assert clusters.distinctive_terms(x, labels, 2, ["a", "b", "c"]) == []
-    axes = clusters.top_terms(x, labels, 3, ["a", "b", "c"], "t").axes
-    assert [[bar.get_width() for bar in axis.patches] for axis in axes] == [[1], [3], []]
-    assert [[tick.get_text() for tick in axis.get_yticklabels()] for axis in axes] == [["a"], ["c"], []]
+    labels, terms = np.array([0, 0, 1, 1]), ["a", "b", "c"]
+    of_c = 3 / np.std([0, 0, 2, 4])
+    found = clusters.distinctive_terms(form(x), labels, 3, terms)
+    assert [[name for name, _ in best] for best in found] == [["a", "c"], ["c", "a"], []]  # b is constant, 2 is empty
+    assert [value for best in found for _, value in best] == pytest.approx([2, -of_c, of_c, -2])
+    assert clusters.distinctive_terms(form(x), labels, 2, terms, n=1) == [found[0][:1], found[1][1:]]
+    assert clusters.distinctive_terms(form(x), labels * 0, 1, terms) == [[]]
+    axes = clusters.top_terms(form(x), labels, 3, terms, "t").axes
+    assert [[bar.get_width() for bar in axis.patches] for axis in axes] == [[v for _, v in best] for best in found]
+    assert [[tick.get_text() for tick in axis.get_yticklabels()] for axis in axes] == [["a", "c"], ["c", "a"], []]
+    assert len({axis.get_xlim() for axis in axes}) == 1
+
+
+def test_a_table_has_features_and_a_text_has_terms(tmp_path):
+    run = made(2)
+    run.folder, run.terms = RunFolder(tmp_path), [f"column {i}" for i in range(24)]
+    assert saved_run.run_figures(run, [])["top_terms"][0] == "Top features"
+    run.x = Samples(scipy.sparse.csr_matrix(run.x.x))
+    assert saved_run.run_figures(run, [])["top_terms"][0] == "Top terms"
 
 
 @pytest.mark.parametrize("z", [np.zeros((5, 3), np.float32), np.arange(4, dtype=np.float32)[:, None], np.eye(2)])

@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from sklearn.utils.sparsefuncs import mean_variance_axis
 
 from dec_keras import metrics
 from dec_keras.plots.style import COLORS, grid_of_axes, shorten, styled
@@ -69,10 +70,10 @@ def _montage(rows, columns, title, y_label, x_label):
 
 @styled
 def top_terms(x: Matrix, labels: np.ndarray, n_clusters: int, terms: Sequence[str], title: str) -> Figure:
-    """The terms that tell each cluster from the rest: highest mean in it, less the mean of the others.
+    """The features that tell each cluster from the rest, whether they are higher in it or lower.
 
     Args:
-        x: samples, shape `(n, d)`, such as tf-idf.
+        x: samples, shape `(n, d)`, such as tf-idf or the columns of a table.
         labels: cluster of each sample, shape `(n,)`.
         n_clusters: k.
         terms: names of the d features.
@@ -81,18 +82,22 @@ def top_terms(x: Matrix, labels: np.ndarray, n_clusters: int, terms: Sequence[st
     Returns:
         matplotlib Figure.
     """
-    bests = [distinctive_terms(x, labels, cluster, terms) for cluster in range(n_clusters)]
+    bests = distinctive_terms(x, labels, n_clusters, terms)
     figure, axes = grid_of_axes(n_clusters, columns=3, width=8.5, height=2.1)
     figure.suptitle(title)
+    farthest = 1.05 * max((abs(value) for best in bests for _, value in best), default=1.0)
     for cluster, (best, axis) in enumerate(zip(bests, axes, strict=True)):
-        if not best:
-            axis.set(xticks=[], yticks=[])
-        axis.barh([shorten(name, 20) for name, _ in best], [value for _, value in best], color=COLORS[0])
-        axis.set_title(f"cluster {cluster} ({np.sum(labels == cluster):,})")
+        values = [value for _, value in best]
+        axis.barh(range(len(best)), values, color=[COLORS[0] if value > 0 else COLORS[1] for value in values])
+        axis.axvline(0, color="black", linewidth=0.6)
+        axis.set_yticks(range(len(best)), [shorten(name, 20) for name, _ in best], fontsize=8)
+        axis.set(xlim=(-farthest, farthest), title=f"cluster {cluster} ({np.sum(labels == cluster):,})")
         axis.set_ylim(max(map(len, bests)) - 0.5, -0.5)  # bars of one height in all panels
-        axis.tick_params(axis="y", labelsize=8, length=0)
-        axis.xaxis.set_major_locator(MaxNLocator(3))
-    figure.supxlabel("mean in the cluster, less the mean of the others", fontsize=9)
+        axis.tick_params(axis="y", length=0)
+        axis.xaxis.set_major_locator(MaxNLocator(4, steps=(1, 2, 5, 10)))
+        axis.grid(axis="x", alpha=0.3)
+        axis.set_axisbelow(True)
+    figure.supxlabel("mean in the cluster less that of the others, in standard deviations", fontsize=9)
     return figure
 
 
@@ -160,16 +165,33 @@ def cluster_sizes(labels: np.ndarray, n_clusters: int, title: str) -> Figure:
 
 
 def distinctive_terms(
-    x: Matrix, labels: np.ndarray, cluster: int, terms: Sequence[str], n: int = TOP
-) -> list[tuple[str, float]]:
-    """[(term, mean in the cluster less the mean of the others)] of the n highest above 0; [] for an empty cluster."""
-    inside = labels == cluster
-    if not inside.any():
-        return []
-    outside = x[~inside].mean(axis=0) if not inside.all() else 0.0
-    difference = np.asarray(x[inside].mean(axis=0) - outside).ravel()
-    best = np.argsort(-difference, kind="stable")[:n]
-    return [(str(terms[i]), float(difference[i])) for i in best if difference[i] > 0]
+    x: Matrix, labels: np.ndarray, n_clusters: int, terms: Sequence[str], n: int = TOP
+) -> list[list[tuple[str, float]]]:
+    """[(term, mean in the cluster less that of the others, in the term's standard deviations)] of each cluster.
+
+    Those of the n differences that are farthest from 0, the highest first; [] for a cluster that is empty or all.
+    """
+    mean, deviation = mean_and_deviation(x)
+    found = []
+    for cluster in range(n_clusters):
+        inside = labels == cluster
+        difference = np.zeros(len(mean))
+        if inside.any() and not inside.all():
+            of_cluster = np.asarray(x[inside].mean(axis=0), float).ravel()
+            difference = (of_cluster - mean) / deviation / (1 - inside.mean())  # from the mean of the others
+        best = np.argsort(-np.abs(difference), kind="stable")[:n]
+        best = best[np.argsort(-difference[best], kind="stable")]
+        found.append([(str(terms[i]), float(difference[i])) for i in best if abs(difference[i]) > 1e-6])
+    return found
+
+
+def mean_and_deviation(x: Matrix) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each feature, shape `(d,)`; the deviation of a constant one is infinite."""
+    if scipy.sparse.issparse(x):
+        mean, variance = mean_variance_axis(x, axis=0)
+    else:
+        mean, variance = x.mean(axis=0, dtype=float), x.var(axis=0, dtype=float)
+    return mean, np.sqrt(np.where(variance > 1e-12 * (1e-12 + mean**2), variance, np.inf))
 
 
 def as_images(x: np.ndarray, shape: tuple[int, ...], low: float, high: float) -> np.ndarray:

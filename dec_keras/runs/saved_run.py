@@ -236,8 +236,10 @@ def run_figures(run, views):
         if run.decoders:
             made["reconstructions"] = "Reconstructions", reconstructions(one_each(run), f"{run.title}: reconstructions")
     if run.terms is not None:
-        terms = top_terms(run.x.matrix(), run.labels, run.n_clusters, run.terms, f"{run.title}: terms of each cluster")
-        made["top_terms"] = "Top terms", terms
+        words = "terms" if run.x.is_sparse else "features"  # few columns of a table are words
+        title = f"{run.title}: {words} of each cluster"
+        figure = top_terms(run.x.matrix(), run.labels, run.n_clusters, run.terms, title)
+        made["top_terms"] = f"Top {words}", figure
     return made
 
 
