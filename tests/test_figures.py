@@ -401,7 +401,7 @@ def test_the_page_says_how_clusters_and_scores_are(tmp_path):
     q = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.7, 0.3], [0.95, 0.05]])
     y = np.array(["a", "a", "b", "b", "a"])
     run = saved_run.Run("DEC", RunFolder(tmp_path), q, y, q, q, start_q=q[[2, 0, 1, 3, 4]])
-    report.write(tmp_path / "page.html", run, [], [], None, [], [])
+    report.write(tmp_path / "page.html", run, [], [], {"a": 0, "b": 1}, [], [])
     text = (tmp_path / "page.html").read_text()
     told = re.findall(r"(\d+) samples \((.*) %\), mean confidence (.*)<br>Labels: (.*)</p>", text)
     assert told == [("4", "80.0", "0.79", "a (75 %), b (25 %)"), ("1", "20.0", "0.80", "b (100 %)")]
@@ -427,7 +427,7 @@ def test_the_pages_thumbnails_are_the_samples(page):
         row, column = divmod(data["thumbs"][i], report.SPRITE_COLUMNS)
         np.testing.assert_array_equal(sheet[4 * row : 4 * row + 4, 6 * column : 6 * column + 6], run.images([i])[0])
         assert data["clusters"][i] == run.labels[i]
-        assert data["classes"][data["labels"][i]] == run.y[i]
+        assert data["groupings"]["labels"]["names"][data["labels"][i]] == f"label {run.y[i]}"
 
 
 def test_the_page_in_chromium(page):
@@ -473,7 +473,15 @@ def test_the_page_in_chromium(page):
         tab.mouse.up()
         assert tab.evaluate(f"place({i})") == pytest.approx([x + 40, y - 30], abs=4)
         tab.select_option("#view", "0")
-        tab.select_option("#by", "label_styles")
-        assert tab.evaluate("[zoom, groups.length]") == [1, 60]
+        assert tab.evaluate("zoom") == 1
+        tab.select_option("#by", "labels")
+        names, sizes = np.unique(run.y, return_counts=True)
+        legend = [f"label {name} ({size})" for name, size in zip(names, sizes, strict=True)]
+        assert tab.locator("#legend button").all_inner_texts() == legend
+        tab.locator("#legend button").nth(1).click()
+        assert int(canvas.get_attribute("data-drawn")) == 60 - sizes[1]
+        tab.select_option("#by", "clusters")
+        assert tab.locator("#legend button").nth(0).inner_text().startswith("cluster 0 (")
+        assert canvas.get_attribute("data-drawn") == "60"
         browser.close()
     assert told == []

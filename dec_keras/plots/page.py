@@ -20,7 +20,7 @@ SPRITE_COLUMNS = 50
 GALLERY = 10  # samples of a cluster that are surest, and as many that are least sure
 
 
-def write(path, run, drawn, views, label_styles, colors, markers):
+def write(path, run, drawn, views, class_styles, colors, markers):
     """Writes the page.
 
     Args:
@@ -28,8 +28,7 @@ def write(path, run, drawn, views, label_styles, colors, markers):
         run: a `saved_run.Run`.
         drawn: [(caption, path of an SVG file)].
         views: the sample's points in the plane, as `saved_run.embedding_views` gives them.
-        label_styles: index of colour and marker of each of the n samples by label, or None; by cluster it is the
-            cluster's number.
+        class_styles: {class: index of colour and marker}, {} without labels; a cluster's index is its number.
         colors, markers: matplotlib's names of them.
     """
     loader = jinja2.FileSystemLoader(Path(__file__).resolve().parent)
@@ -46,7 +45,7 @@ def write(path, run, drawn, views, label_styles, colors, markers):
         n=len(run.q),
         thumbs=thumbs,
         data=_scatter(run, views, shown)
-        | {"label_styles": [] if label_styles is None else label_styles[run.sample].tolist()}
+        | {"groupings": _groupings(run, class_styles)}
         | {"colors": colors, "markers": [_outline(marker) for marker in markers]},
     )
     write_text(path, page)
@@ -88,7 +87,6 @@ def _name(run, row):
 
 def _scatter(run, views, shown):
     """What the page's script draws: JSON's types only, points as whole numbers from 0 to 10,000."""
-    classes = [] if run.y is None else np.unique(run.y).tolist()
     rows = run.sample
     return {
         "views": [
@@ -97,11 +95,21 @@ def _scatter(run, views, shown):
         "names": [_name(run, row) for row in rows],
         "thumbs": np.searchsorted(shown, rows).tolist(),
         "clusters": run.labels[rows].tolist(),
-        "sizes": np.bincount(run.labels, minlength=run.n_clusters).tolist(),
         "confidence": [round(float(run.q[row].max()), 3) for row in rows],
-        "classes": [str(name) for name in classes],
-        "labels": [] if run.y is None else np.searchsorted(classes, run.y[rows]).tolist(),
+        "labels": [] if run.y is None else np.unique(run.y, return_inverse=True)[1][rows].tolist(),
     }
+
+
+def _groupings(run, class_styles):
+    """What the points can be coloured by, and its legend: names, sizes and styles of the groups, in order."""
+    clusters = range(run.n_clusters)
+    sizes = np.bincount(run.labels, minlength=run.n_clusters).tolist()
+    found = {"clusters": {"names": [f"cluster {i}" for i in clusters], "sizes": sizes, "styles": list(clusters)}}
+    if run.y is not None:
+        classes, sizes = (values.tolist() for values in np.unique(run.y, return_counts=True))
+        styles = [class_styles[name] for name in classes]
+        found["labels"] = {"names": [f"label {name}" for name in classes], "sizes": sizes, "styles": styles}
+    return found
 
 
 def _whole(points):

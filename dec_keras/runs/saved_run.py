@@ -211,8 +211,8 @@ def draw(run):
         save(figure, folder / name)
     drawn = [(caption, folder / f"{name}.svg") for name, (caption, _) in figures.items()]
     y, styles = label_styles(run)
-    by_label = None if y is None else np.array([styles[name].index for name in y.tolist()])
-    page.write(run.folder.report, run, drawn, views, by_label, COLORS, MARKERS)
+    class_styles = {} if y is None else {name: styles[group].index for name, group in zip(run.y.tolist(), y.tolist())}
+    page.write(run.folder.report, run, drawn, views, class_styles, COLORS, MARKERS)
     print(f"Figures saved to {folder}: {', '.join(figures)}; the page to look at: {run.folder.report}")
     return figures
 
