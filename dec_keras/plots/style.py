@@ -13,9 +13,13 @@ from dec_keras.files.atomic import atomic_write
 
 MAX_GROUPS = 40  # told apart in a scatter; the smallest beyond it are drawn as one
 
-# Okabe and Ito's colours but yellow, which white paper hides. 7 colours and 10 markers: 70 different pairs.
-COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
+# Optimized to stay apart to full colour vision and without one kind of cones (CIELAB distance 24 and more; of
+# Petroff's ten 17), and in grey (lightness 5 apart); the first ones are the farthest. Past them comes the next marker.
+COLORS = (
+    *("#4710CA", "#E77504", "#C6B9EA", "#0E7A5E", "#7AA1FC", "#093E4E"),
+    *("#C00011", "#97699B", "#768F4E", "#F5C787", "#910595", "#FC92A7"),
+)
+MARKERS = ("o", "s", "^", "D", "v", "P")
 LINES = ("-", "--", ":")
 STYLE: dict[Any, Any] = {
     "font.size": 9,
@@ -43,7 +47,7 @@ class GroupStyle:
 
     @property
     def marker(self) -> str:
-        return MARKERS[self.index % len(MARKERS)]
+        return MARKERS[self.index // len(COLORS) % len(MARKERS)]
 
 
 def group_styles(
@@ -54,7 +58,8 @@ def group_styles(
     Args:
         groups: of the samples, shape `(n,)`.
         names: {group: name} of all groups, in order.
-        matched: {group: index of colour and marker}, for classes in their clusters' styles; or None: in order.
+        matched: {group: index of colour and marker}, for classes in their clusters' styles; or None: in order. Where
+            there are colours for all groups, one whose colour another has gets a free one.
 
     Returns:
         groups of shape `(n,)` in which the smallest of more than `MAX_GROUPS` are one, and {group: GroupStyle}.
@@ -67,14 +72,32 @@ def group_styles(
         groups = np.where(np.isin(groups, small), others, groups)
         order = [group for group in order if group not in small] + [others]
         names = names | {others: f"{len(small)} others"}
-    unused = iter(sorted(set(range(len(order) + len(matched))) - set(matched.values())))
+    indices = _indices(order, matched)
     short = all(len(names[group]) <= 4 for group in order if group != others)
     styles = {}
     for i, group in enumerate(order):
         tag, name = (names[group], names[group]) if short else (str(i), f"{i} = {shorten(names[group], 18)}")
         tag, name = ("…", names[group]) if group == others else (tag, name)
-        styles[group] = GroupStyle(name, tag, matched[group] if group in matched else next(unused))
+        styles[group] = GroupStyle(name, tag, indices[group])
     return groups, styles
+
+
+def _indices(order, matched):
+    """{group: index of colour and marker}: the one matched to it, or the first free one of a colour that few have."""
+    avoidable, found = len(order) <= len(COLORS), {}
+    for group in order:
+        if group in matched and not (avoidable and matched[group] % len(COLORS) in _colours(found)):
+            found[group] = matched[group]
+    for group in order:
+        if group not in found:
+            free = set(range(len(order) + len(COLORS) + len(matched))) - set(found.values()) - set(matched.values())
+            taken = _colours(found)
+            found[group] = min(free, key=lambda i: (taken.count(i % len(COLORS)), i))
+    return {group: found[group] for group in order}
+
+
+def _colours(indices):
+    return [index % len(COLORS) for index in indices.values()]
 
 
 def grid_of_axes(panels, columns, width, height):
