@@ -10,11 +10,13 @@ import sys
 from pathlib import Path
 
 import keras
+import matplotlib.colors
 import numpy as np
 import pytest
 import scipy.sparse
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
+from scipy.spatial.distance import pdist
 
 import figures
 from DEC import DEC
@@ -97,7 +99,7 @@ def test_the_run_is_what_was_trained(folder, small):
     np.testing.assert_array_equal(rows["autoencoder"], run.images(nearest, autoencoder.predict(x[nearest], verbose=0)))
 
 
-def test_what_other_runs_left_in_the_folder_is_not_drawn(folder, small, tmp_path, without_umap):
+def test_what_other_runs_left_in_the_folder_is_not_drawn_and_said(folder, small, tmp_path, capsys, without_umap):
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     method = next(tmp_path.glob("*_model_final.h5")).name.split("_")[0]
     of_others = {"method": "IDEC" if method == "DEC" else "DEC", "gamma": 7}
@@ -110,6 +112,12 @@ def test_what_other_runs_left_in_the_folder_is_not_drawn(folder, small, tmp_path
     assert set(run.decoders) == ({"autoencoder", "IDEC"} if method == "IDEC" else set())  # IDEC's own start has one
     lines = saved_run.run_figures(run, saved_run.embedding_views(run))["training"][1].axes
     assert "pretraining" not in " ".join(axes.get_title() for axes in lines).lower()
+    run.image_shape, run.sample = (4, 6), run.sample[:3]  # few, for speed
+    saved_run.draw(run)
+    lacking = "the pretraining's curve" + " and reconstructions" * (method == "DEC")
+    reason = "since the autoencoder was not pretrained in this run but given, elsewhere.h5."
+    assert f"Left out: {lacking}, {reason}" in capsys.readouterr().out
+    assert reason in (tmp_path / "report.html").read_text()
 
 
 def test_the_command_line_reads_the_data_again(folder, monkeypatch):
@@ -275,6 +283,48 @@ def test_small_classes_are_merged_and_matched_ones_share_their_clusters_style():
     run.y = np.array(["x", "y", "z"])[(run.labels + 1) % 3]  # cluster 2 is class x
     _, styles = saved_run.label_styles(run)
     assert {name: style.index for name, style in styles.items()} == {"x": 2, "y": 0, "z": 1}
+
+
+# What is left of linear RGB without the cones of long, middle or short waves (Machado et al., 2009, severity 1).
+WITHOUT_CONES = (
+    [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+)
+TO_XYZ = np.array(
+    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+)
+
+
+def cielab(linear_rgb):
+    xyz = linear_rgb @ TO_XYZ.T / TO_XYZ.sum(axis=1)
+    f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], axis=1)
+
+
+def test_the_colours_stay_apart_to_the_colour_blind_and_in_grey():
+    rgb = np.array([matplotlib.colors.to_rgb(color) for color in style.COLORS])
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    assert len(rgb) >= 10
+    for matrix in (np.eye(3), *WITHOUT_CONES):
+        assert pdist(cielab((linear @ np.transpose(matrix)).clip(0, 1))).min() > 23
+    lightness = np.sort(cielab(linear)[:, 0])
+    assert np.diff(lightness).min() > 5
+    assert lightness[-1] < 85  # white paper hides lighter ones
+
+
+def test_groups_share_no_colour_where_that_can_be_avoided():
+    n = len(style.COLORS)
+    _, clusters = style.group_styles(np.arange(25), {i: str(i) for i in range(25)})
+    assert [style.marker for style in clusters.values()] == ["o"] * n + ["s"] * n + ["^"] * (25 - 2 * n)
+    classes = {i: f"class {i}" for i in range(10)}
+    matched = {0: 3, 1: 3 + n, 2: 0, 3: n, 4: 2 * n}  # by colour two pairs and more
+    _, styles = style.group_styles(np.arange(10), classes, matched)
+    assert len({style.color for style in styles.values()}) == 10
+    assert [styles[i].index for i in (0, 2)] == [3, 0]
+    many = {i: f"class {i}" for i in range(n + 5)}
+    _, styles = style.group_styles(np.arange(n + 5), many, {i: n + 4 - i for i in many})
+    assert [style.index for style in styles.values()] == list(range(n + 5))[::-1]  # it cannot: as the clusters
 
 
 def test_top_samples_are_those_of_highest_score():
@@ -483,5 +533,7 @@ def test_the_page_in_chromium(page):
         tab.select_option("#by", "clusters")
         assert tab.locator("#legend button").nth(0).inner_text().startswith("cluster 0 (")
         assert canvas.get_attribute("data-drawn") == "60"
+        pdf = tab.pdf()  # as printed without backgrounds, which browsers leave out by default
+        assert pdf.count(b"/Width 6\n/Height 4\n") >= np.minimum(np.bincount(run.labels), 2 * report.GALLERY).sum()
         browser.close()
     assert told == []

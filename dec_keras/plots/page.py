@@ -20,7 +20,7 @@ SPRITE_COLUMNS = 50
 GALLERY = 10  # samples of a cluster that are surest, and as many that are least sure
 
 
-def write(path, run, drawn, views, class_styles, colors, markers):
+def write(path, run, drawn, views, class_styles, colors, markers, left_out=""):
     """Writes the page.
 
     Args:
@@ -30,6 +30,7 @@ def write(path, run, drawn, views, class_styles, colors, markers):
         views: the sample's points in the plane, as `saved_run.embedding_views` gives them.
         class_styles: {class: index of colour and marker}, {} without labels; a cluster's index is its number.
         colors, markers: matplotlib's names of them.
+        left_out: what is not drawn, and why.
     """
     loader = jinja2.FileSystemLoader(Path(__file__).resolve().parent)
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
@@ -43,6 +44,7 @@ def write(path, run, drawn, views, class_styles, colors, markers):
         figures=[(caption, _uri("image/svg+xml", file.read_bytes())) for caption, file in drawn],
         clusters=[_cluster(run, cluster, shown, *rows) for cluster, rows in enumerate(gallery)],
         n=len(run.q),
+        left_out=left_out,
         thumbs=thumbs,
         data=_scatter(run, views, shown)
         | {"groupings": _groupings(run, class_styles)}

@@ -211,10 +211,25 @@ def draw(run):
         save(figure, folder / name)
     drawn = [(caption, folder / f"{name}.svg") for name, (caption, _) in figures.items()]
     y, styles = label_styles(run)
-    class_styles = {} if y is None else {name: styles[group].index for name, group in zip(run.y.tolist(), y.tolist())}
-    page.write(run.folder.report, run, drawn, views, class_styles, COLORS, MARKERS)
+    class_styles = (
+        {} if y is None else {name: styles[group].index for name, group in zip(run.y.tolist(), y.tolist(), strict=True)}
+    )
+    page.write(run.folder.report, run, drawn, views, class_styles, COLORS, MARKERS, left_out(run))
     print(f"Figures saved to {folder}: {', '.join(figures)}; the page to look at: {run.folder.report}")
+    if left_out(run):
+        print(left_out(run))
     return figures
+
+
+def left_out(run):
+    """What is not drawn of how the autoencoder was pretrained, and why, in a sentence; "" if all is."""
+    given = run.settings.get("ae_weights")
+    parts = ["the pretraining's curve"] if given else []
+    parts += ["reconstructions"] if run.image_shape is not None and not run.decoders else []
+    why = (
+        f"the autoencoder was not pretrained in this run but given, {given}" if given else "ae_weights.h5 is not there"
+    )
+    return f"Left out: {' and '.join(parts)}, since {why}." if parts else ""
 
 
 def run_figures(run, views):
