@@ -536,16 +536,32 @@ def test_tables_hold_mean_deviation_range_and_published(tmp_path):
     assert "protocol `fast`" in text
 
 
-def test_bars_and_points_are_the_scores():
+def test_dots_are_the_scores_and_ticks_what_was_published():
     results = made_up()
-    (axes,) = sweep_figures.scores_figure(results, METHODS).axes
-    assert [bars.get_label() for bars in axes.containers] == list(METHODS)
-    points = iter(axes.collections)
-    for method, bars in zip(METHODS, axes.containers, strict=True):
-        for dataset, bar in zip(("usps", "mine"), bars, strict=True):
-            acc = [100 * row["acc"] for row in results if (row["dataset"], row["method"]) == (dataset, method)]
-            assert bar.get_height() == pytest.approx(np.mean(acc))
-            assert next(points).get_offsets()[:, 1].tolist() == pytest.approx(acc)
+    (axes,) = sweep_figures.scores_figure(results, METHODS, report.PUBLISHED).axes
+    dots = {
+        part.get_label(): part.get_offsets()[:, 1].tolist() for part in axes.collections if len(part.get_offsets()) > 1
+    }
+    assert list(dots) == list(METHODS)
+    for method in METHODS:
+        rows = [
+            row for name in ("usps", "mine") for row in results if (row["dataset"], row["method"]) == (name, method)
+        ]
+        assert dots[method] == pytest.approx([100 * row["acc"] for row in rows])
+    ticks = [part.get_segments()[0][0][1] for part in axes.collections if part.get_label() == "published"]
+    assert ticks == [67, 70.9, 76.4, 76.1]
+    assert axes.get_ylim()[0] > min(100 * row["acc"] for row in results) - 10
+
+
+def test_the_band_of_the_iterations_spans_the_trials_and_keeps_the_last_score_of_each(tmp_path):
+    for trial, log in ((1, "0,0.5\n30,0.7\n"), (2, "0,0.3\n30,\n60,0.5\n")):
+        (tmp_path / "usps" / f"trial{trial}").mkdir(parents=True)
+        (tmp_path / "usps" / f"trial{trial}" / "dec_log.csv").write_text("iter,acc\n" + log)
+    acc, nmi = sweep_figures.iterations_figure(tmp_path, made_up(["usps"])).axes
+    assert acc.lines[0].get_xydata() == pytest.approx(np.array([[0, 40], [30, 55], [60, 60]]))
+    band = acc.collections[0].get_paths()[0].vertices[:, 1]
+    assert [band.min(), band.max()] == pytest.approx([30, 70])
+    assert not nmi.lines
 
 
 @pytest.mark.parametrize(("seeds", "text"), [([0, 1, 2, 5], "0-2, 5"), ([4], "4"), ([3, 1], "1, 3"), ([2, 1], "1-2")])

@@ -19,9 +19,13 @@ def write_report(folder):
     if not rows:
         raise InputError(f"{folder} has no results.csv with results: run the sweep first.")
     write_seeds_csv(folder, rows)
+    band = (
+        "Scores over the clustering phase: the trials' mean, and a band from the lowest to the highest; "
+        "a trial that has stopped keeps its last score."
+    )
     drawn = [
-        ("scores.png", "Every trial is a point, the bar their mean.", scores_figure(rows, METHODS)),
-        ("iterations.png", "Scores over the clustering phase, a line for each trial.", iterations_figure(folder, rows)),
+        ("scores.png", "Every trial is a dot, what was published a line.", scores_figure(rows, METHODS, PUBLISHED)),
+        ("iterations.png", band, iterations_figure(folder, rows)),
     ]
     drawn = [part for part in drawn if part[-1] is not None]
     for name, _, figure in drawn:
