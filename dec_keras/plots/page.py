@@ -18,6 +18,8 @@ from dec_keras.files.atomic import write_text
 THUMB = 28  # pixels; larger images are made smaller
 SPRITE_COLUMNS = 50
 GALLERY = 10  # samples of a cluster that are surest, and as many that are least sure
+BYTES = 1_800_000  # of the samples; with the figures a page of under 3 MB
+UNUSUAL = 5  # features that are told of a sample that is no image
 
 
 def write(path, run, drawn, views, class_styles, colors, markers, left_out=""):
@@ -51,6 +53,14 @@ def write(path, run, drawn, views, class_styles, colors, markers, left_out=""):
         | {"colors": colors, "markers": [_outline(marker) for marker in markers]},
     )
     write_text(path, page)
+
+
+def most_samples(run):
+    """How many samples the page holds in about `BYTES`."""
+    few = np.random.default_rng(0).permutation(len(run.q))[:200]
+    of_each = 110 if run.names is None else 110 + np.mean([len(str(run.names[row])) for row in few])
+    of_each += 10 * UNUSUAL if run.image_shape is None else len(_sprite(run.images(few))["uri"]) / len(few)
+    return int(BYTES / of_each)
 
 
 def _scores(run):
@@ -98,8 +108,29 @@ def _scatter(run, views, shown):
         "thumbs": np.searchsorted(shown, rows).tolist(),
         "clusters": run.labels[rows].tolist(),
         "confidence": [round(float(run.q[row].max()), 3) for row in rows],
+        "features": run.terms and list(map(str, run.terms)),
+        "unusual": [] if run.image_shape is not None else _unusual(run.x, rows),
         "labels": [] if run.y is None else np.unique(run.y, return_inverse=True)[1][rows].tolist(),
     }
+
+
+def _unusual(x, rows):
+    """[(feature, standard deviations from the mean)] of those of each sample that are farthest from it."""
+    total, squares = np.zeros(x.shape[1]), np.zeros(x.shape[1])
+    for piece in x.batches():
+        total += piece.sum(axis=0, dtype=float)
+        squares += np.square(piece, dtype=float).sum(axis=0)
+    mean = total / len(x)
+    variance = squares / len(x) - mean**2
+    deviation = np.sqrt(np.where(variance > 1e-9 * (squares / len(x)), variance, np.inf))  # a constant is never unusual
+    found = []
+    for part in np.array_split(rows, -(-len(rows) // 500)):
+        z = (x.rows(part) - mean) / deviation
+        farthest = np.argsort(-np.abs(z), axis=1, kind="stable")[:, :UNUSUAL]
+        found += [
+            [(int(i), round(float(values[i]), 1)) for i in best] for best, values in zip(farthest, z, strict=True)
+        ]
+    return found
 
 
 def _groupings(run, class_styles):
