@@ -4,9 +4,10 @@
     python figures.py results/IDEC_model_final.h5        # one of two models in a folder
     python figures.py results --dataset moved/data.npz   # where the data are now
     python figures.py results --terms words.txt          # names of the features, one a line: the top terms too
+    python figures.py results --paper                    # without titles, at the width of a paper's column
 
-The drawing functions take plain arrays and return a matplotlib Figure. Every group (cluster or class) has a colour,
-safe for the colour-blind, a marker, and its name beside it: a copy in grey can be read too.
+The drawing functions take plain arrays and return a matplotlib Figure. Every group (cluster or class) has a colour that
+stays apart to the colour-blind and in grey, and its name beside it; beyond twelve the marker differs too.
 """
 
 import argparse
@@ -23,6 +24,8 @@ def parse(arguments=None):
     parser.add_argument("run", help="the folder that it was saved to, or the model's file in it")
     parser.add_argument("--dataset", help="the data set's name or file (default: as the model's file says)")
     parser.add_argument("--terms", help="text file of the features' names, one a line: draws each cluster's top terms")
+    paper = "draw for a paper: no titles, a column's width, PDF; in figures/paper/"
+    parser.add_argument("--paper", action="store_true", help=paper)
     return parser.parse_args(arguments)
 
 
@@ -95,7 +98,7 @@ def main(arguments=None):
         model_file = find_model(args.run)
         x, y, about = training_data(model_file, args.dataset)
         known = shown(about) | ({"terms": _lines_of(args.terms)} if args.terms else {})
-        draw(load_run(model_file, x, y, **known))
+        draw(load_run(model_file, x, y, **known), args.paper)
 
 
 def _lines_of(path):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import keras
 import matplotlib.colors
+import matplotlib.text
 import numpy as np
 import pytest
 import scipy.sparse
@@ -89,14 +90,16 @@ def test_the_run_is_what_was_trained(folder, small):
     assert metrics.acc(y, run.start_q.argmax(axis=1)) == pytest.approx(log["acc"][0], abs=1e-5)
     assert metrics.acc(y, run.labels) == pytest.approx(log["acc"][-1], abs=1e-5)
     names = ["sample", "autoencoder"] + ["IDEC"] * (run.method == "IDEC")
-    rows = saved_run.one_each(run)
+    rows, found, errors = saved_run.one_each(run)
     assert list(rows) == names
     nearest = [
         np.abs(image.astype(int) - run.images(slice(None))).reshape(60, -1).max(axis=1).argmin()
         for image in rows["sample"]
     ]
-    assert list(run.labels[nearest]) == sorted(set(run.labels))
-    np.testing.assert_array_equal(rows["autoencoder"], run.images(nearest, autoencoder.predict(x[nearest], verbose=0)))
+    assert list(run.labels[nearest]) == found == sorted(set(run.labels))
+    made = autoencoder.predict(x[nearest], verbose=0)
+    np.testing.assert_allclose(errors["autoencoder"], np.square(made - x[nearest]).mean(axis=1), rtol=1e-4)
+    np.testing.assert_array_equal(rows["autoencoder"], run.images(nearest, made))
 
 
 def test_what_other_runs_left_in_the_folder_is_not_drawn_and_said(folder, small, tmp_path, capsys, without_umap):
@@ -121,14 +124,15 @@ def test_what_other_runs_left_in_the_folder_is_not_drawn_and_said(folder, small,
 
 
 def test_the_command_line_reads_the_data_again(folder, monkeypatch):
-    runs = []
-    monkeypatch.setattr(figures, "draw", runs.append)
+    runs, papers = [], []
+    monkeypatch.setattr(figures, "draw", lambda run, paper: (runs.append(run), papers.append(paper)))
     figures.main([str(folder)])
     moved = folder / "moved.npz"
     shutil.copy(folder / "data.npz", moved)
     words = folder / "words.txt"
     words.write_text("\n".join(f"wörd{i}" for i in range(24)), encoding="utf-8")
-    figures.main([str(saved_run.find_model(folder)), "--dataset", str(moved), "--terms", str(words)])
+    figures.main([str(saved_run.find_model(folder)), "--dataset", str(moved), "--terms", str(words), "--paper"])
+    assert papers == [False, True]
     for run in runs:
         with np.load(folder / "data.npz") as arrays:
             np.testing.assert_allclose(run.x.x, arrays["x"] / 2)
@@ -256,7 +260,7 @@ def test_tick_labels_do_not_overlap(k):
         sides = [side for a in figure.axes for side in (a.xaxis, a.yaxis)]
         ticks = [tick for side in sides for tick in side.get_major_ticks() if inside(tick, side)]
         found, boxes = overlaps(figure, [tick.label1 for tick in ticks] + [a.title for a in figure.axes])
-        assert len(boxes) > k
+        assert len(boxes) >= k
         assert not found
         assert all(box.x0 >= -1 and box.x1 <= figure.bbox.x1 + 1 for _, box in boxes)
 
@@ -384,18 +388,63 @@ def test_curves_and_bars_are_the_numbers():
     log = {"iter": [0, 30, 60], "loss": [nan, 0.4, 0.3], "acc": [0.5, nan, 0.7], "delta_label": [0, 0.2, 0.1]}
     logs = ({"epoch": [0, 1], "loss": [0.6, 0.2], "acc": [nan, nan]}, log)
     pretraining, log = ({name: np.array(values) for name, values in log.items()} for log in logs)
-    axes = curves.training_curves({"whole": pretraining}, log, "t").axes
+    axes = curves.training_curves({"whole": pretraining}, log, "t", tol=0.001).axes
+    assert len({axis.get_subplotspec().rowspan for axis in axes}) == 1
+    assert [axis.get_ylabel() for axis in axes][:2] == ["reconstruction MSE", "KL(P‖Q)"]
     assert [
         (axis.get_title(), line.get_label(), line.get_xydata().tolist()) for axis in axes for line in axis.lines
     ] == [
         ("Pretraining", "whole", [[1, 0.6], [2, 0.2]]),
-        ("Clustering", "loss", [[30, 0.4], [60, 0.3]]),
+        ("Clustering", "KL(P‖Q)", [[30, 0.4], [60, 0.3]]),
         ("Scores", "ACC", [[0, 0.5], [60, 0.7]]),
+        ("Changed labels", "tol = 0.001", [[0, 0.001], [1, 0.001]]),
         ("Changed labels", "changed", [[30, 0.2], [60, 0.1]]),
     ]
     (axis,) = clusters.cluster_sizes(np.array([0, 0, 0, 2]), 3, "t").axes
     assert [bar.get_height() for bar in axis.patches] == [3, 0, 1]
     assert axis.lines[0].get_ydata() == pytest.approx([4 / 3] * 2)
+
+
+def test_reconstructions_are_numbered_with_their_error():
+    images = np.zeros((2, 4, 6), np.uint8)
+    rows, errors = {"sample": images, "IDEC": images}, {"IDEC": np.array([0.5, 0.0123])}
+    (axis,) = clusters.reconstructions(rows, "t", [3, 7], errors).axes
+    assert [tick.get_text() for tick in axis.get_xticklabels()] == ["3", "7"]
+    assert [text.get_text() for text in axis.texts] == ["0.5", "0.012"]
+    assert [tick.get_loc() for tick in axis.xaxis.get_major_ticks()] == [text.get_position()[0] for text in axis.texts]
+
+
+def test_figures_of_a_paper_have_no_title_a_columns_width_and_pdf(tmp_path, capsys):
+    run = made(10)
+    run.folder, run.terms = RunFolder(tmp_path), [f"column {i}" for i in range(24)]
+    run.decoders = {"DEC": lambda x: x / 2}
+    drawn = saved_run.draw(run, paper=True)
+    assert {"embedding_pca", "confusion", "sizes", "top_samples", "reconstructions", "top_terms"} <= set(drawn)
+    assert not (tmp_path / "report.html").exists()
+    for name, (_, figure) in drawn.items():
+        assert figure.get_suptitle() == ""
+        assert figure.get_figwidth() == pytest.approx(style.COLUMN)
+        assert (tmp_path / "figures" / "paper" / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+        texts = [text for text in figure.findobj(matplotlib.text.Text) if text.get_text() and text.get_visible()]
+        assert max(text.get_fontsize() for text in texts) <= 7
+    assert str(tmp_path / "figures" / "paper") in capsys.readouterr().out
+
+
+def test_the_page_holds_all_samples_or_stays_small(monkeypatch):
+    run = made(3)
+    assert list(run.sample) == list(range(300))
+    monkeypatch.setattr(report, "BYTES", 10_000)
+    few = made(3).sample
+    assert 20 < len(few) < 100
+    assert sorted(set(few)) == list(few)
+
+
+def test_the_page_tells_the_unusual_features_of_a_sample_without_image():
+    x = np.array([[0, 1, 5], [0, 1, 5], [0, 1, 5], [10, 2, 5]], np.float32)
+    for form in (x, scipy.sparse.csr_matrix(x)):
+        found = report._unusual(Samples(form), np.array([0, 3]))
+        assert [dict(of_sample) for of_sample in found] == [{0: -0.6, 1: -0.6, 2: 0}, {0: 1.7, 1: 1.7, 2: 0}]
+    assert report._scatter(made(2), [], np.arange(300))["unusual"] == []  # images are shown
 
 
 def test_logs_with_gaps_are_read(tmp_path):

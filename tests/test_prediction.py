@@ -129,7 +129,7 @@ def test_a_folder_of_images_is_labelled_drawn_and_predicted(images, tmp_path, ca
 
     runs = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(figures, "draw", runs.append)
+        patch.setattr(figures, "draw", lambda run, paper: runs.append(run))
         figures.main([str(out)])
     np.testing.assert_array_equal(runs[0].labels, dec.result.labels)
     assert (runs[0].image_shape, runs[0].y[0], runs[0].names[0]) == ((3, 4), "u", labels["sample"][0])

@@ -1,7 +1,8 @@
 """What is in the clusters: their samples, terms, classes and sizes."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeAlias
 
 import numpy as np
@@ -11,20 +12,21 @@ from matplotlib.ticker import MaxNLocator
 from sklearn.utils.sparsefuncs import mean_variance_axis
 
 from dec_keras import metrics
-from dec_keras.plots.style import COLORS, grid_of_axes, shorten, styled
+from dec_keras.plots.style import COLORS, grid_of_axes, sheet, shorten, styled
 
+NONE: Mapping = MappingProxyType({})
 TOP = 10  # samples or terms of a cluster; the paper's figure has 10
 Matrix: TypeAlias = np.ndarray | scipy.sparse.csr_matrix
 
 
 @styled
-def top_samples(rows: dict[str, np.ndarray], title: str) -> Figure:
+def top_samples(rows: dict[str, np.ndarray], title: str | None) -> Figure:
     """The samples of each cluster that score highest, one row a cluster (DEC paper, the figure of section 4.3).
 
     Args:
         rows: {name of a cluster: its best samples, the best first}, as `best_of_each` gives them: uint8 images of shape
             `(m, height, width)` or `(m, height, width, 3)`, m at most `TOP`.
-        title: of the figure.
+        title: of the figure; None: none, at the width of a paper's column.
 
     Returns:
         matplotlib Figure.
@@ -33,43 +35,58 @@ def top_samples(rows: dict[str, np.ndarray], title: str) -> Figure:
 
 
 @styled
-def reconstructions(rows: dict[str, np.ndarray], title: str) -> Figure:
+def reconstructions(
+    rows: dict[str, np.ndarray],
+    title: str | None,
+    clusters: Sequence[int] = (),
+    errors: Mapping[str, np.ndarray] = NONE,
+) -> Figure:
     """Images over what the autoencoder makes of them.
 
     Args:
         rows: {name: uint8 images of shape `(m, height, width)` or `(m, height, width, 3)`}, the originals first.
-        title: of the figure.
+        title: of the figure; None: none, at the width of a paper's column.
+        clusters: of the m images, above them.
+        errors: {name: error of each of its m images}, below them.
 
     Returns:
         matplotlib Figure.
     """
-    return _montage(rows, max(map(len, rows.values())), title, "", "one sample of each cluster")
+    below = {name: [f"{error:.2g}" for error in values] for name, values in errors.items()}
+    x_label = "a sample of each cluster" + ("; below, its MSE" if below else "")
+    return _montage(rows, max(map(len, rows.values())), title, "", x_label, clusters, below)
 
 
-def _montage(rows, columns, title, y_label, x_label):
-    """Rows of images side by side as one picture, which draws faster than axes for each."""
+def _montage(rows, columns, title, y_label, x_label, above=(), below=NONE):
+    """Rows of images side by side as one picture, which draws faster than axes for each; `above` and `below` texts."""
     height, width, *colours = next(row.shape[1:] for row in rows.values() if len(row))
     gap = max(1, height // 14)
-    picture = np.full((len(rows) * (height + gap) - gap, columns * (width + gap) - gap, *colours), 255, np.uint8)
+    pitch = height + (round(height / 2.5) if below else gap)
+    picture = np.full((len(rows) * pitch - gap, columns * (width + gap) - gap, *colours), 255, np.uint8)
     for i, row in enumerate(rows.values()):
         for j, image in enumerate(row):
-            top, left = i * (height + gap), j * (width + gap)
+            top, left = i * pitch, j * (width + gap)
             picture[top : top + height, left : left + width] = image
     cell = min(0.55, 9 / columns)
-    size = (max(4.5, cell * columns + 1.6), cell * len(rows) * (height + gap) / (width + gap) + 0.9)
-    figure = Figure(figsize=size, layout="constrained")
+    size = (max(4.5, cell * columns + 1.6), cell * len(rows) * pitch / (width + gap) + 0.9)
+    figure, _ = sheet(*size, title)
     axis = figure.subplots()
-    axis.set_title(title)
     axis.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    axis.set_yticks([i * (height + gap) + height / 2 for i in range(len(rows))], list(rows))
+    axis.set_yticks([i * pitch + height / 2 for i in range(len(rows))], list(rows))
+    middles = [j * (width + gap) + width / 2 - 0.5 for j in range(columns)]
     axis.set(xticks=[], ylabel=y_label, xlabel=x_label)
-    axis.tick_params(length=0)
+    if len(above):
+        axis.set_xticks(middles[: len(above)], above)
+    for i, name in enumerate(rows):
+        for middle, text in zip(middles, below.get(name, ()), strict=False):
+            axis.text(middle, i * pitch + height, text, ha="center", va="top", fontsize="x-small")
+    axis.tick_params(length=0, labeltop=True, labelbottom=False)
     axis.spines[:].set_visible(False)
     return figure
 
 
 @styled
-def top_terms(x: Matrix, labels: np.ndarray, n_clusters: int, terms: Sequence[str], title: str) -> Figure:
+def top_terms(x: Matrix, labels: np.ndarray, n_clusters: int, terms: Sequence[str], title: str | None) -> Figure:
     """The features that tell each cluster from the rest, whether they are higher in it or lower.
 
     Args:
@@ -77,38 +94,38 @@ def top_terms(x: Matrix, labels: np.ndarray, n_clusters: int, terms: Sequence[st
         labels: cluster of each sample, shape `(n,)`.
         n_clusters: k.
         terms: names of the d features.
-        title: of the figure.
+        title: of the figure; None: none, at the width of a paper's column.
 
     Returns:
         matplotlib Figure.
     """
     bests = distinctive_terms(x, labels, n_clusters, terms)
-    figure, axes = grid_of_axes(n_clusters, columns=3, width=8.5, height=2.1)
-    figure.suptitle(title)
+    figure, axes = grid_of_axes(n_clusters, columns=3, width=2.8, height=2.1, title=title)
+    letters = 20 if title is not None else 12
     farthest = 1.05 * max((abs(value) for best in bests for _, value in best), default=1.0)
     for cluster, (best, axis) in enumerate(zip(bests, axes, strict=True)):
         values = [value for _, value in best]
         axis.barh(range(len(best)), values, color=[COLORS[0] if value > 0 else COLORS[1] for value in values])
         axis.axvline(0, color="black", linewidth=0.6)
-        axis.set_yticks(range(len(best)), [shorten(name, 20) for name, _ in best], fontsize=8)
+        axis.set_yticks(range(len(best)), [shorten(name, letters) for name, _ in best], fontsize="small")
         axis.set(xlim=(-farthest, farthest), title=f"cluster {cluster} ({np.sum(labels == cluster):,})")
         axis.set_ylim(max(map(len, bests)) - 0.5, -0.5)  # bars of one height in all panels
         axis.tick_params(axis="y", length=0)
         axis.xaxis.set_major_locator(MaxNLocator(4, steps=(1, 2, 5, 10)))
         axis.grid(axis="x", alpha=0.3)
         axis.set_axisbelow(True)
-    figure.supxlabel("mean in the cluster less that of the others, in standard deviations", fontsize=9)
+    figure.supxlabel("mean in the cluster less that of the others, in standard deviations", fontsize="medium")
     return figure
 
 
 @styled
-def confusion(y: np.ndarray, labels: np.ndarray, title: str) -> Figure:
+def confusion(y: np.ndarray, labels: np.ndarray, title: str | None) -> Figure:
     """Classes against clusters, each cluster in the place of the class it is matched to (Hungarian algorithm).
 
     Args:
         y: true labels, shape `(n,)`.
         labels: cluster of each sample, shape `(n,)`.
-        title: of the figure.
+        title: of the figure; None: none, at the width of a paper's column.
 
     Returns:
         matplotlib Figure.
@@ -120,15 +137,15 @@ def confusion(y: np.ndarray, labels: np.ndarray, title: str) -> Figure:
     shares = counts / counts.sum(axis=1, keepdims=True)
     rows, columns = counts.shape
     size = min(0.5, 9 / max(rows, columns))
-    figure = Figure(figsize=(max(4, size * columns + 2.6), max(3, size * rows + 1.4)), layout="constrained")
+    figure, shrunk = sheet(max(4, size * columns + 2.6), max(3, size * rows + 1.4), title)
+    size *= shrunk
     axis = figure.subplots()
-    axis.set_title(title)
     image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    in_cells = min(8, 72 * size / (max(3, len(str(counts.max()))) * 0.75))
+    in_cells = min(8 if title is not None else 6, 72 * size / (max(3, len(str(counts.max()))) * 0.75))
     for i, j in zip(*np.nonzero(counts), strict=True):
         color = "white" if shares[i, j] > 0.65 else "black"
         axis.text(j, i, str(counts[i, j]), ha="center", va="center", color=color, fontsize=in_cells)
-    beside = min(9, 72 * size * 0.8)
+    beside = min(9 if title is not None else 7, 72 * size * 0.8)
     axis.set_xticks(range(columns), clusters[order], fontsize=beside)
     axis.set_yticks(range(rows), [shorten(name, 20) for name in names], fontsize=beside)
     axis.set(xlabel="cluster, matched to the classes", ylabel="class")
@@ -138,24 +155,23 @@ def confusion(y: np.ndarray, labels: np.ndarray, title: str) -> Figure:
 
 
 @styled
-def cluster_sizes(labels: np.ndarray, n_clusters: int, title: str) -> Figure:
+def cluster_sizes(labels: np.ndarray, n_clusters: int, title: str | None) -> Figure:
     """Samples of each cluster as bars, and where they would all be equal.
 
     Args:
         labels: cluster of each sample, shape `(n,)`.
         n_clusters: k; some may be empty.
-        title: of the figure.
+        title: of the figure; None: none, at the width of a paper's column.
 
     Returns:
         matplotlib Figure.
     """
     sizes = np.bincount(labels, minlength=n_clusters)
-    figure = Figure(figsize=(min(14, max(4.5, 0.42 * n_clusters + 1.5)), 3), layout="constrained")
-    figure.suptitle(title)
+    figure, _ = sheet(min(14, max(4.5, 0.42 * n_clusters + 1.5)), 3, title)
     axis = figure.subplots()
-    bars = axis.bar(range(n_clusters), sizes, color="#56B4E9", edgecolor="black", linewidth=0.6)
+    bars = axis.bar(range(n_clusters), sizes, color=COLORS[4], edgecolor="black", linewidth=0.6)
     over_the_line = {"bbox": {"facecolor": "white", "edgecolor": "none", "pad": 0.6}, "zorder": 3}
-    axis.bar_label(bars, fontsize=7, padding=2, rotation=90 if n_clusters > 15 else 0, **over_the_line)
+    axis.bar_label(bars, fontsize="small", padding=2, rotation=90 if n_clusters > 15 else 0, **over_the_line)
     axis.axhline(len(labels) / n_clusters, color="black", linestyle="--", linewidth=1, label="all equal")
     axis.margins(x=0.02, y=0.2)
     axis.set(xlabel="cluster", ylabel="samples")

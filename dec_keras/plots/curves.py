@@ -7,20 +7,24 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from dec_keras.plots.style import COLORS, LINES, MARKERS, grid_of_axes, styled
+from dec_keras.plots.style import COLORS, LINES, grid_of_axes, styled
 
 Log: TypeAlias = dict[str, np.ndarray]
 
 
+LOSSES = {"loss": "KL(P‖Q)", "L": "L = Lr + gamma Lc", "Lc": "Lc = KL(P‖Q)", "Lr": "Lr = MSE"}  # of the logs' columns
+
+
 @styled
-def training_curves(pretraining: dict[str, Log], log: Log, title: str) -> Figure:
+def training_curves(pretraining: dict[str, Log], log: Log, title: str | None, tol: float | None = None) -> Figure:
     """Losses, scores and changed labels over the training.
 
     Args:
         pretraining: {name: log} of `pretrain_log.csv` and, of layer-wise pretraining, of its layers; may be empty. A
             log is a dict of equally long float arrays by column, as `read_log` gives it.
         log: of the clustering phase, `dec_log.csv` or `idec_log.csv`; {} for none.
-        title: of the figure.
+        title: of the figure; None: none, at the width of a paper's column.
+        tol: share of changed labels below which the training stops, marked if given.
 
     Returns:
         matplotlib Figure.
@@ -33,24 +37,27 @@ def training_curves(pretraining: dict[str, Log], log: Log, title: str) -> Figure
 
     changes = {name: column[1:] for name, column in log.items()}  # at the start nothing has changed yet
     epochs = [(name, rows | {"epoch": rows["epoch"] + 1}, "loss") for name, rows in pretraining.items()]
-    losses = [(name, log, name) for name in ("loss", "L", "Lc", "Lr")]
+    losses = curves([(name, log, column) for column, name in LOSSES.items()], "iter")
     scores = [(name.upper(), log, name) for name in ("acc", "nmi", "ari")]
     panels = [
-        ("Pretraining", "reconstruction loss", "epoch", curves(epochs, "epoch")),
-        ("Clustering", "loss", "batches", curves(losses, "iter")),
+        ("Pretraining", "reconstruction MSE", "epoch", curves(epochs, "epoch")),
+        ("Clustering", next(iter(losses), "") if len(losses) == 1 else "loss", "batches", losses),
         ("Scores", "score", "batches", curves(scores, "iter")),
         ("Changed labels", "share of the samples", "batches", curves([("changed", changes, "delta_label")], "iter")),
     ]
     panels = [panel for panel in panels if panel[-1]]
-    figure, axes = grid_of_axes(len(panels), columns=2, width=7.5, height=2.6)
-    figure.suptitle(title)
+    figure, axes = grid_of_axes(len(panels), columns=4, width=3, height=2.4, title=title)
     for axis, (panel, y_label, x_label, lines) in zip(axes, panels, strict=True):
+        values = [y for _, y in lines.values()]
+        if panel == "Changed labels" and tol:
+            axis.axhline(tol, color="black", linestyle="--", label=f"tol = {tol:g}")
+            values.append(np.array([tol]))
         _lines(axis, lines)
         axis.set(title=panel, xlabel=x_label, ylabel=y_label)
         axis.set_xlim(left=-0.04 * axis.get_xlim()[1])  # from 0 on, with room for its marker
         if panel == "Scores":
             axis.set_ylim(0, 1.02)
-        elif 0 < 10 * min(np.nanmin(y) for _, y in lines.values()) < max(np.nanmax(y) for _, y in lines.values()):
+        elif 0 < 10 * min(map(np.nanmin, values)) < max(map(np.nanmax, values)):
             axis.set_yscale("log")
             axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))  # matplotlib's own is math
@@ -63,13 +70,13 @@ def training_curves(pretraining: dict[str, Log], log: Log, title: str) -> Figure
 def _lines(axis, lines):
     for i, (name, (x, y)) in enumerate(lines.items()):
         known = np.isfinite(y)
-        marker = {"marker": MARKERS[i % len(MARKERS)], "markersize": 4, "markevery": max(1, known.sum() // 10)}
         style = {"color": COLORS[i % len(COLORS)], "linestyle": LINES[i % len(LINES)]}
-        axis.plot(x[known], y[known], label=name, linewidth=1.3, **style, **marker)
-    axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        dots = {"marker": "o", "markevery": max(1, known.sum() // 10)}
+        axis.plot(x[known], y[known], label=name, **style, **dots)
+    axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axis.grid(alpha=0.3)
-    if len(lines) > 1:
-        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3)
+    if len(axis.lines) > 1:
+        axis.legend(fontsize="small", handlelength=1.5, labelspacing=0.3, frameon=True, edgecolor="none")
 
 
 @styled
@@ -96,8 +103,8 @@ def numbers_of_clusters(
         "nmi": "DEC: NMI with the labels",
     }
     panels = {name: panel for name, panel in panels.items() if rows[0][name] is not None}
-    figure, axes = grid_of_axes(len(panels), columns=2, width=7.5, height=2.3)
-    figure.suptitle(f"{title}\n{textwrap.fill(reason, 95)}", fontsize=10)
+    heading = f"{title}\n{textwrap.fill(reason, 95)}"
+    figure, axes = grid_of_axes(len(panels), columns=2, width=3.75, height=2.3, title=heading)
     ks = np.array([row["k"] for row in rows])
     for axis, (name, panel) in zip(axes, panels.items(), strict=True):
         values = np.array([row[name] for row in rows], float)

@@ -12,7 +12,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
-from dec_keras.plots.style import styled
+from dec_keras.plots.style import sheet, styled
 
 
 def pca(z: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -22,7 +22,7 @@ def pca(z: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     with np.errstate(invalid="ignore", divide="ignore"):  # all codes alike: no variance to share
         points = components.fit_transform(z)
     shares = np.nan_to_num(components.explained_variance_ratio_)
-    return points, tuple(f"component {i} ({share:.0%} of the variance)" for i, share in enumerate(shares, start=1))
+    return points, tuple(f"component {i} ({share:.0%} of variance)" for i, share in enumerate(shares, start=1))
 
 
 def _at_least_two(z):
@@ -45,47 +45,51 @@ def neighbours(z: np.ndarray) -> tuple[str, np.ndarray]:
 
 
 @styled
-def embedding(panels: Sequence[Sequence[tuple]], title: str) -> Figure:
+def embedding(panels: Sequence[Sequence[tuple]], title: str | None) -> Figure:
     """Points in the plane, coloured by group.
 
     Args:
         panels: rows of panels, each panel (its title, points of shape `(n, 2)`, names of the axes or None, groups of
             shape `(n,)`, styles as `group_styles` gives them).
-        title: of the figure.
+        title: of the figure; None: none, at the width of a paper's column.
 
     Returns:
         matplotlib Figure.
     """
     rows, columns = len(panels), len(panels[0])
-    legends = [_legend_columns(panel[-1]) for panel in panels[-1]]
+    widest = 60 if title is not None or columns == 1 else 36  # letters of a legend's row
+    legends = [_legend_columns(panel[-1], widest) for panel in panels[-1]]
     legend_rows = max(math.ceil(len(panel[-1]) / n) for panel, n in zip(panels[-1], legends, strict=True))
-    figure = Figure(figsize=(4.2 * columns, 3.9 * rows + 0.6 + 0.16 * legend_rows), layout="constrained")
-    figure.suptitle(title)
+    height = 3.9 * rows + 0.6 + 0.16 * legend_rows * (1 if title is not None else 2)
+    figure, shrunk = sheet(4.2 * columns, height, title)
     axes = figure.subplots(rows, columns, squeeze=False)
     for row, line in zip(panels, axes, strict=True):
         for (panel, points, names, groups, styles), axis in zip(row, line, strict=True):
             axis.set(title=panel, xticks=[], yticks=[])
             if names is not None:
-                axis.set(xlabel=names[0], ylabel=names[1])
-            _scatter(axis, points, groups, styles)
+                axis.set_xlabel(names[0], fontsize="small")
+                axis.set_ylabel(names[1], fontsize="small")
+            _scatter(axis, points, groups, styles, shrunk)
     for (*_, styles), axis, n in zip(panels[-1], axes[-1], legends, strict=True):
         _legend(axis, styles, n)
     return figure
 
 
-def _scatter(axis, points, groups, styles):
+def _scatter(axis, points, groups, styles, shrunk):
+    size = 11 * shrunk * np.clip(2000 / len(points), 0.2, 1)
     for group, style in styles.items():
         x, y = points[groups == group].T
-        axis.scatter(x, y, s=11, linewidths=0, alpha=0.75, rasterized=True, marker=style.marker, color=style.color)
-    halo = {"path_effects": [withStroke(linewidth=2.5, foreground="white")]}
-    for tag, at in _tag_places(points, groups, styles):
-        axis.annotate(tag, at, ha="center", va="center", fontsize=9, fontweight="bold", **halo)
+        axis.scatter(x, y, s=size, linewidths=0, alpha=0.75, rasterized=True, marker=style.marker, color=style.color)
+    axis.margins(0.08)  # room for tags at the edge
+    halo = {"path_effects": [withStroke(linewidth=2.5 * shrunk, foreground="white")]}
+    for tag, at in _tag_places(points, groups, styles, 0.8 / shrunk if shrunk < 1 else 1):
+        axis.annotate(tag, at, ha="center", va="center", fontweight="bold", **halo)
 
 
-def _tag_places(points, groups, styles):
+def _tag_places(points, groups, styles, letters=1.0):
     """(tag, point) of each group: the one of its points nearest to its middle where the tag covers no other's.
 
-    Above a group that is about as small as its tag, which would hide it.
+    Above a group that is about as small as its tag, which would hide it. `letters` is their size for the panel's.
     """
     low, size = points.min(axis=0), np.maximum(np.ptp(points, axis=0), 1e-12)
     taken = []
@@ -93,7 +97,7 @@ def _tag_places(points, groups, styles):
         members = points[groups == group]
         if len(members) == 0:
             continue
-        box = np.array([0.015 + 0.022 * len(style.tag), 0.05])  # of the panel's size, at this size of letters
+        box = letters * np.array([0.015 + 0.022 * len(style.tag), 0.05])  # of the panel's size
         nearest = members[np.argsort(np.linalg.norm((members - np.median(members, axis=0)) / size, axis=1))]
         if (np.ptp(members, axis=0) / size <= 0.06).all():
             above = np.median(members[:, 0]), members[:, 1].max() + 0.7 * box[1] * size[1]
@@ -106,8 +110,8 @@ def _tag_places(points, groups, styles):
                 break
 
 
-def _legend_columns(styles):
-    return max(1, min(5, 60 // (max(len(style.name) for style in styles.values()) + 4)))
+def _legend_columns(styles, widest):
+    return max(1, min(5, widest // (max(len(style.name) for style in styles.values()) + 4)))
 
 
 def _legend(axis, styles, columns):
@@ -116,4 +120,4 @@ def _legend(axis, styles, columns):
     ]
     place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.08), "ncols": columns}
     names = [style.name for style in styles.values()]
-    axis.legend(handles, names, fontsize=7.5, handletextpad=0.1, columnspacing=0.8, **place)
+    axis.legend(handles, names, fontsize="small", handletextpad=0.1, columnspacing=0.8, **place)

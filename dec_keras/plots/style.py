@@ -1,9 +1,12 @@
 """How figures look: colours and markers of groups, fonts, and how they are saved."""
 
+import functools
+import inspect
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any
+from typing import Any, ParamSpec
 
 import matplotlib
 import numpy as np
@@ -16,7 +19,7 @@ MAX_GROUPS = 40  # told apart in a scatter; the smallest beyond it are drawn as 
 # Optimized to stay apart to full colour vision and without one kind of cones (CIELAB distance 24 and more; of
 # Petroff's ten 17), and in grey (lightness 5 apart); the first ones are the farthest. Past them comes the next marker.
 COLORS = (
-    *("#4710CA", "#E77504", "#C6B9EA", "#0E7A5E", "#7AA1FC", "#093E4E"),
+    *("#4710CA", "#E77504", "#0E7A5E", "#C6B9EA", "#7AA1FC", "#093E4E"),
     *("#C00011", "#97699B", "#768F4E", "#F5C787", "#910595", "#FC92A7"),
 )
 MARKERS = ("o", "s", "^", "D", "v", "P")
@@ -24,13 +27,51 @@ LINES = ("-", "--", ":")
 STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 10,
+    "lines.linewidth": 1.3,
+    "lines.markersize": 3,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "legend.frameon": False,
     "text.parse_math": False,  # names of classes and terms may hold a $
     "svg.hashsalt": "DEC",  # the same ids, so the same file, every time
+    "pdf.fonttype": 42,  # letters, not shapes: publishers ask for it
 }
-styled = matplotlib.rc_context(rc=STYLE)
+PAPER = {
+    "font.size": 7,
+    "axes.titlesize": 7,
+    "axes.linewidth": 0.6,
+    "axes.labelpad": 2,
+    "grid.linewidth": 0.4,
+    "lines.linewidth": 0.9,
+    "lines.markersize": 2,
+    "xtick.major.size": 2,
+    "ytick.major.size": 2,
+    "ytick.minor.size": 1,
+}
+COLUMN = 3.3  # inches: a column's width in a paper of two
+P = ParamSpec("P")
+
+
+def styled(function: Callable[P, Figure]) -> Callable[P, Figure]:
+    """A drawing function in this project's style; where its `title` is None in a paper's, see `sheet`."""
+    arguments = inspect.signature(function)
+
+    @functools.wraps(function)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        title = arguments.bind(*args, **kwargs).arguments["title"]
+        with matplotlib.rc_context(rc=STYLE | PAPER if title is None else STYLE):
+            return function(*args, **kwargs)
+
+    return drawn
+
+
+def sheet(width: float, height: float, title: str | None) -> tuple[Figure, float]:
+    """A figure of this size in inches with its title, or of a column's width without; and what shrunk it to that."""
+    shrunk = COLUMN / width if title is None else 1.0
+    figure = Figure(figsize=(width * shrunk, height * shrunk), layout="constrained")
+    if title is not None:
+        figure.suptitle(title)
+    return figure, shrunk
 
 
 @dataclass(frozen=True)
@@ -100,11 +141,11 @@ def _colours(indices):
     return [index % len(COLORS) for index in indices.values()]
 
 
-def grid_of_axes(panels, columns, width, height):
-    """A figure, and its axes row by row, as many as there are panels."""
-    columns = min(columns, panels)
+def grid_of_axes(panels, columns, width, height, title):
+    """A `sheet`, and its axes row by row, as many as there are panels of this size; two a row in a column's width."""
+    columns = min(columns, panels, 2 if title is None else columns)
     rows = math.ceil(panels / columns)
-    figure = Figure(figsize=(width, height * rows + 0.5), layout="constrained")
+    figure, _ = sheet(width * columns, height * rows + 0.5, title)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis in axes[panels:]:
         axis.remove()
@@ -117,8 +158,9 @@ def shorten(name, length):
 
 
 @matplotlib.rc_context(rc=STYLE)
-def save(figure: Figure, path: str | PathLike) -> None:
-    """Saves a Figure as `path` + ".png" and ".svg", byte for byte the same every time."""
-    for suffix, metadata in ((".png", None), (".svg", {"Date": None})):
-        with atomic_write(f"{path}{suffix}") as temporary:
-            figure.savefig(temporary, dpi=150, metadata=metadata)
+def save(figure: Figure, path: str | PathLike, kinds: Sequence[str] = ("png", "svg")) -> None:
+    """Saves a Figure as `path` + "." + each kind, also "pdf"; byte for byte the same every time."""
+    undated = {"png": None, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+    for kind in kinds:
+        with atomic_write(f"{path}.{kind}") as temporary:
+            figure.savefig(temporary, dpi=300 if "pdf" in kinds else 150, metadata=undated[kind])

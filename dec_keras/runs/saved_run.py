@@ -1,5 +1,6 @@
 """A finished run, read from its files and drawn."""
 
+import functools
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,8 +24,6 @@ from dec_keras.plots.style import COLORS, MARKERS, group_styles, save
 from dec_keras.runs.config import describe
 from dec_keras.runs.predict import check_fits
 from dec_keras.training.pipeline import predictions
-
-SAMPLE = 2000  # samples in the embedding's figures and in the report
 
 
 @dataclass
@@ -64,13 +63,17 @@ class Run:
         self.x = Samples.of(self.x)
         self.labels = self.q.argmax(axis=1)
         self.n_clusters = self.q.shape[1]
-        self.sample = np.sort(np.random.default_rng(0).permutation(len(self.q))[:SAMPLE])
         extremes = [(piece.min(), piece.max()) for piece in self.x.batches()]
         self.shades = float(np.min(extremes)), float(np.max(extremes))
 
     @property
     def title(self):
         return f"{self.method} on {Path(str(self.settings.get('dataset', 'data'))).name}"
+
+    @functools.cached_property
+    def sample(self):
+        """Rows of the samples in the embedding's figures and on the page: all, or as many at random as it holds."""
+        return np.sort(np.random.default_rng(0).permutation(len(self.q))[: page.most_samples(self)])
 
     def ranked(self, cluster):
         """Rows of the cluster's samples, the surest (highest q, nearest to the centre) first."""
@@ -192,11 +195,13 @@ def _predict(model, x):
     return q, z, lambda samples: np.asarray(decoder(samples))
 
 
-def draw(run):
+def draw(run, paper=False):
     """Draws all that applies to a run into `<run>/figures/`, as PNG and SVG, and writes `<run>/report.html`.
 
     Args:
         run: a Run.
+        paper: draws into `<run>/figures/paper/` in place of both, as PDF and PNG, without titles and at the width of a
+            paper's column.
 
     Returns:
         {name: (caption, matplotlib Figure)}.
@@ -204,18 +209,16 @@ def draw(run):
     Raises:
         InputError: if the folder cannot be written to.
     """
-    folder = writable_folder(run.folder.figures)
+    folder = writable_folder(run.folder.figures / "paper" if paper else run.folder.figures)
     views = embedding_views(run)
-    figures = {name: made for name, made in run_figures(run, views).items() if made[1] is not None}
+    figures = {name: made for name, made in run_figures(run, views, paper).items() if made[1] is not None}
     for name, (_, figure) in figures.items():
-        save(figure, folder / name)
-    drawn = [(caption, folder / f"{name}.svg") for name, (caption, _) in figures.items()]
-    y, styles = label_styles(run)
-    class_styles = (
-        {} if y is None else {name: styles[group].index for name, group in zip(run.y.tolist(), y.tolist(), strict=True)}
-    )
-    page.write(run.folder.report, run, drawn, views, class_styles, COLORS, MARKERS, left_out(run))
-    print(f"Figures saved to {folder}: {', '.join(figures)}; the page to look at: {run.folder.report}")
+        save(figure, folder / name, ("pdf", "png") if paper else ("png", "svg"))
+    where = "" if paper else f"; the page to look at: {run.folder.report}"
+    if not paper:
+        drawn = [(caption, folder / f"{name}.svg") for name, (caption, _) in figures.items()]
+        page.write(run.folder.report, run, drawn, views, class_styles(run), COLORS, MARKERS, left_out(run))
+    print(f"Figures saved to {folder}: {', '.join(figures)}{where}")
     if left_out(run):
         print(left_out(run))
     return figures
@@ -232,28 +235,36 @@ def left_out(run):
     return f"Left out: {' and '.join(parts)}, since {why}." if parts else ""
 
 
-def run_figures(run, views):
+def run_figures(run, views, paper=False):
     """{file name: (caption, Figure, or None where it does not apply)} of a run; views are `embedding_views`'."""
+
+    def title(text=""):
+        return None if paper else run.title + text
+
     log = read_log(run.folder.log(run.method))
     layerwise = run.settings.get("pretraining", "layerwise") == "layerwise"
     files = {f"layer {i}": run.folder.layer_log(i) for i in range(100)} if layerwise else {}
     files |= {"whole": run.folder.pretrain_log} if pretrained_here(run.settings) else {}
     pretraining = {name: rows for name, file in files.items() if (rows := read_log(file))}
-    made = {"training": ("Training", training_curves(pretraining, log, run.title) if log or pretraining else None)}
+    curves = training_curves(pretraining, log, title(), run.settings.get("tol")) if log or pretraining else None
+    made = {"training": ("Training", curves)}
     for name, method, panels in embedding_panels(run, views):
         shown = "" if len(run.sample) == len(run.q) else f", {len(run.sample):,} of {len(run.q):,} samples"
-        made[f"embedding_{name}"] = f"Embedding, {method}", embedding(panels, f"{run.title}: codes by {method}{shown}")
+        made[f"embedding_{name}"] = f"Embedding, {method}", embedding(panels, title(f": codes by {method}{shown}"))
     if run.y is not None:
-        made["confusion"] = "Classes and clusters", confusion(run.y, run.labels, f"{run.title}: classes and clusters")
-    made["sizes"] = "Cluster sizes", cluster_sizes(run.labels, run.n_clusters, f"{run.title}: samples of each cluster")
+        made["confusion"] = "Classes and clusters", confusion(run.y, run.labels, title(": classes and clusters"))
+    made["sizes"] = "Cluster sizes", cluster_sizes(run.labels, run.n_clusters, title(": samples of each cluster"))
     if run.image_shape is not None:
-        made["top_samples"] = "Top samples", top_samples(best_of_each(run), f"{run.title}: surest samples")
+        made["top_samples"] = "Top samples", top_samples(best_of_each(run), title(": surest samples"))
         if run.decoders:
-            made["reconstructions"] = "Reconstructions", reconstructions(one_each(run), f"{run.title}: reconstructions")
+            rows, clusters, errors = one_each(run)
+            made["reconstructions"] = (
+                "Reconstructions",
+                reconstructions(rows, title(": reconstructions"), clusters, errors),
+            )
     if run.terms is not None:
         words = "terms" if run.x.is_sparse else "features"  # few columns of a table are words
-        title = f"{run.title}: {words} of each cluster"
-        figure = top_terms(run.x.matrix(), run.labels, run.n_clusters, run.terms, title)
+        figure = top_terms(run.x.matrix(), run.labels, run.n_clusters, run.terms, title(f": {words} of each cluster"))
         made["top_terms"] = f"Top {words}", figure
     return made
 
@@ -296,6 +307,14 @@ def label_styles(run):
     return group_styles(run.y, {name: str(name) for name in classes}, matched)
 
 
+def class_styles(run):
+    """{class: index of colour and marker}; {} without labels."""
+    y, styles = label_styles(run)
+    return (
+        {} if y is None else {name: styles[group].index for name, group in zip(run.y.tolist(), y.tolist(), strict=True)}
+    )
+
+
 def best_of_each(run):
     """The best samples of each cluster, and how many it has in its name: {name: images}, for `top_samples`."""
     ranked = map(run.ranked, range(run.n_clusters))
@@ -303,12 +322,19 @@ def best_of_each(run):
 
 
 def one_each(run, most=20):
-    """One sample of each cluster, and what each decoder makes of them: {name: images}, for `reconstructions`."""
+    """One sample of each cluster, and what each decoder makes of them, for `reconstructions`.
+
+    Returns:
+        {name: images}, the clusters, and {decoder: mean squared error of each}.
+    """
     rng = np.random.default_rng(0)
-    clusters = [np.flatnonzero(run.labels == cluster) for cluster in range(run.n_clusters)]
-    rows = np.array([rng.choice(members) for members in clusters if len(members)][:most])
-    decoded = {name: run.images(rows, decode(run.x.rows(rows))) for name, decode in run.decoders.items()}
-    return {"sample": run.images(rows), **decoded}
+    clusters = np.unique(run.labels)[:most]
+    rows = np.array([rng.choice(np.flatnonzero(run.labels == cluster)) for cluster in clusters])
+    x = run.x.rows(rows)
+    decoded = {name: decode(x) for name, decode in run.decoders.items()}
+    errors = {name: np.square(made - x).mean(axis=1) for name, made in decoded.items()}
+    images = {name: run.images(rows, made) for name, made in decoded.items()}
+    return {"sample": run.images(rows), **images}, clusters.tolist(), errors
 
 
 def training_data(model_file, dataset=None):
