@@ -1,7 +1,14 @@
 """Own data from the command line to a labelled table, new data by the saved model, and TensorBoard's files."""
 
+import io
 import json
 import re
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from urllib.parse import quote
 
 import keras
 import numpy as np
@@ -142,9 +149,9 @@ def test_a_folder_of_images_is_labelled_drawn_and_predicted(images, tmp_path, ca
     np.testing.assert_allclose(scores["epoch_loss"], log["L"], atol=1e-5)
     pretraining = scalars(out / "tensorboard" / "pretraining" / "train")
     np.testing.assert_allclose(pretraining["epoch_loss"], pd.read_csv(out / "pretrain_log.csv")["loss"], rtol=1e-5)
-    codes = np.loadtxt(out / "tensorboard" / "IDEC" / "codes.tsv")
+    codes = np.loadtxt(out / "tensorboard" / "IDEC" / "train" / "codes.tsv")
     np.testing.assert_allclose(codes, np.load(out / "embedding.npy"), rtol=1e-4, atol=1e-6)
-    known = pd.read_csv(out / "tensorboard" / "IDEC" / "samples.tsv", sep="\t")
+    known = pd.read_csv(out / "tensorboard" / "IDEC" / "train" / "samples.tsv", sep="\t")
     np.testing.assert_array_equal(known["cluster"], labels["cluster"])
     assert known["label"].tolist() == [name[0] for name in labels["sample"]]
 
@@ -159,19 +166,61 @@ def scalars(folder):
     return found
 
 
-def test_the_projector_plugin_reads_what_is_written(tmp_path, monkeypatch):
-    from google.protobuf import text_format
-    from tensorboard.plugins import projector
+@pytest.fixture
+def tensorboard_of():
+    """A function of a folder: the address of a TensorBoard that shows it, in a process of its own."""
+    processes = []
 
+    def start(folder):
+        command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder), "--port", "0"]
+        streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+        process = subprocess.Popen([*command, "--host", "127.0.0.1", "--load_fast", "false"], **streams)
+        processes.append(process)
+        said = []
+        for line in process.stderr:
+            said.append(line)
+            if found := re.search(r" at (http://\S+?)/? ", line):
+                threading.Thread(target=process.stderr.read, daemon=True).start()  # a full pipe would stop it
+                return found[1]
+        raise AssertionError("".join(said))
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def ask(address):
+    """What a web address answers, bytes; asked past any proxy."""
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(address, timeout=60) as answer:
+        return answer.read()
+
+
+def until(answer, seconds=60):
+    """The first answer that is not empty: TensorBoard reads its folder as it runs."""
+    end = time.monotonic() + seconds
+    while not (got := answer()) and time.monotonic() < end:
+        time.sleep(0.2)
+    return got
+
+
+@pytest.mark.slow
+def test_tensorboards_projector_shows_what_is_written(tmp_path, monkeypatch, tensorboard_of):
     monkeypatch.setattr(board, "POINTS", 5)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(loss="mse")
+    model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0, callbacks=[board.log(tmp_path / "DEC")])
     z = np.arange(24.0).reshape(8, 3)
-    board.write_embedding(tmp_path, z, sample=[f"a\tb{i}" for i in range(8)], cluster=np.arange(8), label=None)
-    config = text_format.Parse((tmp_path / "projector_config.pbtxt").read_text(), projector.ProjectorConfig())
-    (embedding,) = config.embeddings
-    codes = np.loadtxt(tmp_path / embedding.tensor_path, delimiter="\t")
-    known = pd.read_csv(tmp_path / embedding.metadata_path, sep="\t")
+    board.write_embedding(tmp_path / "DEC", z, sample=[f"a\tb{i}" for i in range(8)], cluster=np.arange(8), label=None)
+
+    plugin = f"{tensorboard_of(tmp_path)}/data/plugin/projector"
+    (run,) = until(lambda: json.loads(ask(f"{plugin}/runs")))
+    (embedding,) = json.loads(ask(f"{plugin}/info?run={quote(run)}"))["embeddings"]
+    assert embedding["tensorShape"] == [5, 3]
+    which = f"run={quote(run)}&name={quote(embedding['tensorName'])}"
+    codes = np.frombuffer(ask(f"{plugin}/tensor?{which}"), np.float32).reshape(5, 3)
+    known = pd.read_csv(io.BytesIO(ask(f"{plugin}/metadata?{which}")), sep="\t")
     assert known.columns.tolist() == ["sample", "cluster"]
-    assert len(codes) == len(known) == 5
     np.testing.assert_array_equal(codes, z[known["cluster"]])
     assert known["sample"].tolist() == [f"a b{i}" for i in known["cluster"]]
 

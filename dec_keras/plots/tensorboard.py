@@ -14,6 +14,7 @@ from dec_keras.errors import InputError
 from dec_keras.files.atomic import atomic_write, write_text
 
 POINTS = 10_000  # the projector runs in the browser
+RUN = "train"  # what Keras' callback calls the run that it logs in a phase's folder
 
 
 def check_installed():
@@ -27,13 +28,15 @@ def check_installed():
 def log(folder, keep=False):
     """The callback that logs a phase's losses and scores to `folder`, in place of what is there unless `keep`."""
     if not keep:
-        for old in Path(folder).glob("train/events.out.tfevents.*"):
+        for old in Path(folder, RUN).glob("events.out.tfevents.*"):
             old.unlink()
     return keras.callbacks.TensorBoard(folder, write_graph=False)
 
 
 def write_embedding(folder, z, **columns):
     """Writes the projector's files: the codes, a table of what is known of each, and what points to both.
+
+    They go beside the log, since the projector looks in the folder of a run and in no other.
 
     Args:
         folder: a phase's, which has a log.
@@ -43,6 +46,8 @@ def write_embedding(folder, z, **columns):
     from google.protobuf import text_format
     from tensorboard.plugins import projector
 
+    folder = Path(folder, RUN)
+    folder.mkdir(parents=True, exist_ok=True)
     rows = np.sort(np.random.default_rng(0).permutation(len(z))[:POINTS])
     table = pd.DataFrame({name: np.asarray(values)[rows] for name, values in columns.items() if values is not None})
     config = projector.ProjectorConfig()
