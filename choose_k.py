@@ -42,9 +42,17 @@ def parse(arguments=None):
     share = "share of the samples that G's validation loss is taken on (default: %(default)s)"
     check = argument(lambda text: check_share("the value", text))
     compared.add_argument("--validation", type=check, default=0.2, metavar="SHARE", help=share)
-    output.add_argument("--save_dir", type=Path, default=Path("results/choose_k"), help="default: %(default)s")
+    folder = "folder of the results (default: results/choose_k/ and the data set's name)"
+    output.add_argument("--save_dir", type=Path, help=folder)
     args = parser.parse_args(arguments)
-    return args, config_of(parser, "DEC", args, args.dataset or "mnist", n_clusters=args.k[-1])
+    config = config_of(parser, "DEC", args, args.dataset or "mnist", n_clusters=args.k[-1])
+    args.save_dir = args.save_dir or Path("results", "choose_k", _name(config.dataset_name))
+    return args, config
+
+
+def _name(dataset):
+    """A data set's name, or that of its file, without its ending and the array in it, or of its folder."""
+    return Path(dataset.partition(":")[0]).resolve().stem
 
 
 def _numbers(text):

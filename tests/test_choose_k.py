@@ -1,6 +1,7 @@
 """choose_k.py: short runs with a small network on blobs, its suggestion on made-up rows, and bad input."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -217,6 +218,24 @@ def test_rows_of_other_settings_are_not_mixed(npz, two_compared, tmp_path, capsy
         choose_k_script.main(["--dataset", str(npz), "--save_dir", str(tmp_path), "--seed", "1"])
     assert end.value.code == 2
     assert "choose another --save_dir" in capsys.readouterr().err
+
+
+def test_each_data_set_has_a_folder_of_its_own(npz, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with np.load(npz) as held:
+        np.savez(tmp_path / "others.npz", x=1 - held["x"], y=held["y"])
+    short = ["--k", "2:3", "--pretrain_epochs", "2", "--maxiter", "2"]
+    for dataset in ("blobs.npz", "others.npz:x"):
+        choose_k_script.main(["--dataset", dataset, *short])
+    assert len(read(tmp_path / "results" / "choose_k" / "blobs")) == 2
+    assert len(read(tmp_path / "results" / "choose_k" / "others")) == 2
+
+
+@pytest.mark.parametrize(("dataset", "name"), [("reuters", "reuters10k"), ("here/photos/", "photos"), ("..", "work")])
+def test_the_folder_is_called_like_the_data(tmp_path, monkeypatch, dataset, name):
+    (tmp_path / "work" / "here").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "work" / "here")
+    assert choose_k_script.parse(["--dataset", dataset])[0].save_dir == Path("results/choose_k", name)
 
 
 def test_a_damaged_table_is_told(npz, two_compared, tmp_path):
