@@ -171,12 +171,13 @@ class DEC(SeedNames):
         callbacks: Sequence[keras.callbacks.Callback] = (),
         resume: bool = False,
         augment: bool = False,
+        save_models: bool = False,
     ) -> np.ndarray:
         """Runs the clustering phase on the pretrained encoder; see `clustering.cluster`, which has the same arguments.
 
-        Writes `dec_log.csv`, `DEC_model_<batches>.h5` every five epochs and `DEC_model_final.h5` to `save_dir`, which
-        is made if need be; None: writes nothing. Calls `compile()` unless that was done; another `fit` goes on with
-        that optimizer's state, so compile anew to start afresh.
+        Writes `dec_log.csv`, `DEC_model_0.h5` (the start) and `DEC_model_final.h5` to `save_dir`, which is made if need
+        be, and with `save_models` `DEC_model_<batches>.h5` every five epochs; None: writes nothing. Calls `compile()`
+        unless that was done; another `fit` goes on with that optimizer's state, so compile anew to start afresh.
 
         Returns:
             cluster of each sample, int array of shape `(n,)`, values in 0..n_clusters-1.
@@ -194,7 +195,7 @@ class DEC(SeedNames):
         if not self.model.compiled:
             self.compile()
         how = {"folder": run_folder(save_dir), "start": start, "augment": _check_images(x, augment)}
-        cluster(self, x, y, **how, **ranges, callbacks=callbacks, resume=resume)
+        cluster(self, x, y, **how, **ranges, callbacks=callbacks, resume=resume, save_models=save_models)
         return cast(ClusteringResult, self.result).labels
 
     def predict(self, x: SamplesLike) -> np.ndarray:

@@ -346,18 +346,21 @@ def test_labels_only_score(dec, blobs, tmp_path):
     assert read_log(tmp_path / "b" / "dec_log.csv")[0]["acc"] == ""
 
 
-def test_models_are_saved_every_five_epochs_and_at_the_end(dec, blobs, tmp_path):
+def test_models_are_saved_at_the_start_and_the_end_and_on_the_way_if_asked_to(dec, blobs, tmp_path):
     x, _ = blobs
-    labels = dec.fit(x, maxiter=45, batch_size=32, tol=0, update_interval=7, save_dir=tmp_path)
+    labels = dec.fit(x, maxiter=45, batch_size=32, tol=0, update_interval=7, save_dir=tmp_path, save_models=True)
     saved = {path.name for path in tmp_path.iterdir()}
     names = ("DEC_model_0.h5", "DEC_model_20.h5", "DEC_model_40.h5", "DEC_model_final.h5")
     assert saved == {*names, "dec_log.csv"}
     rarely = tmp_path / "rarely"
-    dec.fit(x, maxiter=45, batch_size=32, tol=0, update_interval=30, save_dir=rarely)  # than P is refreshed
+    options = {"batch_size": 32, "tol": 0, "save_dir": rarely}
+    dec.fit(x, maxiter=45, update_interval=30, **options, save_models=True)  # rarer than every five epochs
     assert {path.name for path in rarely.glob("*.h5")} == {"DEC_model_0.h5", "DEC_model_30.h5", "DEC_model_final.h5"}
     start, end = (keras.models.load_model(tmp_path / name) for name in (names[0], names[-1]))
     np.testing.assert_array_equal(end.predict(x, verbose=0).argmax(1), labels)
     np.testing.assert_array_equal(start.predict(x, verbose=0).argmax(1), dec.result.start_labels)
+    dec.fit(x, maxiter=45, update_interval=30, **options)
+    assert {path.name for path in rarely.glob("*.h5")} == {"DEC_model_0.h5", "DEC_model_final.h5"}
 
 
 def test_result_is_that_of_the_final_model_when_maxiter_ends_it(dec, blobs, tmp_path):

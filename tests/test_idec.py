@@ -74,7 +74,6 @@ def test_log_and_files_have_the_idec_repos_names(idec, blobs, tmp_path):
     assert last["L"] == pytest.approx(last["Lr"] + 0.1 * last["Lc"], abs=2e-5)
     assert {path.name for path in tmp_path.glob("*.h5")} == {
         "IDEC_model_0.h5",
-        "IDEC_model_10.h5",  # five epochs of the constructor's batch size
         "IDEC_model_final.h5",
     }
 

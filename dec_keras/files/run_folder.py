@@ -1,5 +1,6 @@
 """The folder of a run: the names of its files, each of them once, and its lock."""
 
+import re
 import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,10 @@ from dec_keras.errors import InputError
 from dec_keras.files.atomic import TEMPORARY
 
 PHASES = ("pretrain", "dec", "idec")  # that have a checkpoint
+FIGURES = (
+    *("training", "embedding_pca", "embedding_tsne", "embedding_umap", "confusion", "sizes"),
+    *("top_samples", "reconstructions", "top_terms"),
+)
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,10 @@ class RunFolder:
         """when: "final", or the number of batches trained."""
         return self.path / f"{method}_model_{when}.h5"
 
+    def intermediate_models(self, method):
+        """Those that are there, the start's among them."""
+        return [path for path in self.path.glob(f"{method}_model_*.h5") if re.search(r"_\d+\.h5$", path.name)]
+
     @property
     def record(self):
         return self.path / "run.json"
@@ -70,7 +79,39 @@ class RunFolder:
         return self.path / "report.html"
 
     def tensorboard(self, phase):
+        """phase: "pretraining", or the method."""
         return self.path / "tensorboard" / phase
+
+    def clear(self, method, keep=()):
+        """Deletes what an earlier run of the method left, if `run.json` says that there was one.
+
+        Files go by their names, so that nothing of the user's is touched; the other method's model and log stay.
+
+        Args:
+            keep: paths of what the new run reads.
+
+        Returns:
+            how many files.
+        """
+        if not self.record.is_file():
+            return 0
+        kept = {Path(path).resolve() for path in keep}
+        found = [path for path in self._of_a_run(method) if path.is_file() and path.resolve() not in kept]
+        for path in found:
+            path.unlink(missing_ok=True)
+        return len(found)
+
+    def _of_a_run(self, method):
+        """What a run of the method may have left, but for its checkpoints."""
+        yield from (self.model(method), self.log(method), *self.intermediate_models(method))
+        yield from (self.ae_weights, self.pretrain_log)
+        yield from (path for path in self.path.glob("pretrain_layer_*_log.csv") if path.name.split("_")[2].isdigit())
+        yield from (self.record, self.labels, self.embedding, self.centers, self.report)
+        yield from (self.figures / f"{name}{ending}" for name in FIGURES for ending in (".png", ".svg"))
+        for phase in ("pretraining", method):
+            log = self.tensorboard(phase) / "train"
+            yield from log.glob("events.out.tfevents.*")
+            yield from (log / name for name in ("codes.tsv", "samples.tsv", "projector_config.pbtxt"))
 
 
 @contextmanager

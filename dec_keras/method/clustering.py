@@ -44,7 +44,9 @@ class ClusteringResult:
     codes: np.ndarray | None = None
 
 
-def cluster(dec, x, y, *, maxiter, batch_size, tol, update_interval, augment, folder, start, callbacks, resume):
+def cluster(
+    dec, x, y, *, maxiter, batch_size, tol, update_interval, augment, folder, start, callbacks, resume, save_models
+):
     """Runs the clustering phase: initial centres, then KL(P || Q) until `tol` or `maxiter`.
 
     A start that has a posterior is no clustering that Q can have at once. P is then this posterior until Q has settled,
@@ -61,15 +63,15 @@ def cluster(dec, x, y, *, maxiter, batch_size, tol, update_interval, augment, fo
         update_interval: batches between two refreshes of P; 0 = one epoch.
         augment: whether every image of a batch is shifted and rotated at random, anew each time (DEC-DA); Q, P, labels
             and start are of x itself. It takes x whose `image_shape` is known.
-        folder: RunFolder for the log, the model every five epochs, but no oftener than P is refreshed, and the final
-            model; None: writes nothing.
+        folder: RunFolder for the log, and the model at the start and at the end; None: writes nothing.
         start: a name of `initial_centers.STARTS`, or a Start.
         callbacks: Keras callbacks, called at the start and end of every interval; an epoch is an interval, and its logs
             have the row's losses, scores and delta_label.
         resume: whether to go on with the same clustering from the checkpoint in `folder`, if one was cut off there.
+        save_models: whether `folder` gets the model every five epochs too, but no oftener than P is refreshed.
 
     Raises:
-        FloatingPointError: if the training diverges; the last good intermediate model stays in `folder`.
+        FloatingPointError: if the training diverges; the last model that was saved on the way stays in `folder`.
         InputError: if `resume` and the checkpoint is of another clustering, or damaged.
     """
     update_interval = update_interval or batches_per_epoch(x, batch_size)
@@ -87,7 +89,7 @@ def cluster(dec, x, y, *, maxiter, batch_size, tol, update_interval, augment, fo
         return batch, dec.targets(batch, tf.gather(p, indices))
 
     def save_if_due():
-        if folder and result.n_iter % save_interval == 0:
+        if folder and (save_models or result.n_iter == 0) and result.n_iter % save_interval == 0:
             save_model(dec.model, folder.model(dec.name, result.n_iter), dec.attributes)
 
     def train_until(end):
@@ -105,6 +107,8 @@ def cluster(dec, x, y, *, maxiter, batch_size, tol, update_interval, augment, fo
     trainer = Trainer(dec.model, batches, inputs_and_targets, maxiter)
     checkpoint.begin([*dec.model.variables, *dec.model.optimizer.variables])
     if result.n_iter == 0:
+        for older in folder.intermediate_models(dec.name) if folder else ():
+            older.unlink(missing_ok=True)
         save_if_due()
     with checkpoint.stoppable():
         callbacks.on_train_begin()

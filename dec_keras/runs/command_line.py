@@ -40,7 +40,7 @@ def parse_run(method, arguments=None):
         parser.error("--resume is for one host: hosts cut off at different moments cannot go on together")
     save_dir = args.save_dir or ("results" if args.positional is None else f"results/{method.lower()}")
     config = config_of(parser, method, args, args.positional or args.dataset or "mnist", args.n_clusters)
-    names = ("resume", "figures", "tensorboard", "strategy")
+    names = ("resume", "save_models", "figures", "tensorboard", "strategy")
     command = shlex.join([parser.prog, *arguments])
     return config, RunOptions(Path(save_dir), command=command, **{name: getattr(args, name) for name in names})
 
@@ -80,6 +80,8 @@ def run_parser(method):
     add("--save_dir", help=f"folder of the results (default: results; with the first form of dataset: {folder})")
     resume = "go on with the run of the same settings in --save_dir that was cut off; what is not there begins anew"
     add("--resume", action="store_true", help=resume)
+    models = "save the model every five epochs of the clustering phase too, or at every refresh of P if that is rarer"
+    add("--save_models", action="store_true", help=models)
     add("--figures", action="store_true", help="draw the run at its end: figures/ and report.html, as figures.py does")
     board = "log both phases and the embedding to tensorboard/, for `tensorboard --logdir`"
     add("--tensorboard", action="store_true", help=board)

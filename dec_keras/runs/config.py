@@ -151,6 +151,7 @@ class RunOptions:
     Attributes:
         save_dir: Path of the results' folder.
         resume: whether to go on with the same run in `save_dir`, if one was cut off there.
+        save_models: whether to save the model every five epochs of the clustering phase too.
         figures, tensorboard: whether to draw the run, and to log it for TensorBoard.
         strategy: "none", "mirrored" or "multiworker", a tf.distribute strategy.
         command: the command line, for run.json.
@@ -158,6 +159,7 @@ class RunOptions:
 
     save_dir: Path = Path("results")
     resume: bool = False
+    save_models: bool = False
     figures: bool = False
     tensorboard: bool = False
     strategy: str = "none"

@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 from datetime import datetime
+from pathlib import Path
 
 import joblib
 import keras
@@ -71,9 +72,8 @@ class Record:
         data = {"samples": x.shape[0], "features": x.shape[1], "checksum_of_scaled_x": f"{x.checksum:08x}"}
         self.values = as_json({"command": options.command, "settings": settings, "data": data, **environment()})
         earlier = self._earlier() if options.resume else {}
-        if not earlier:  # what an older run that was cut off has left
-            for phase in PHASES:  # by name: a file of the user's may end alike
-                folder.checkpoint(phase).unlink(missing_ok=True)
+        if not earlier:
+            self._clear(folder, settings)
         self.is_finished = "finished" in earlier
         if not self.is_finished:
             self._write(started=earlier.get("started", _now()))
@@ -96,6 +96,19 @@ class Record:
                 f"The run in {self.path.parent} had {', '.join(differ)}: give the same, or leave --resume out."
             )
         return earlier
+
+    @staticmethod
+    def _clear(folder, settings):
+        """Deletes what older runs left: of two runs together nobody could say which file is of which."""
+        for phase in PHASES:
+            folder.checkpoint(phase).unlink(missing_ok=True)
+        weights = settings["ae_weights"]
+        keep = [settings["dataset"], settings["dataset"].rpartition(":")[0]]  # of file:name the file
+        keep += [] if weights is None else [weights, f"{weights}.h5"]
+        if folder.ae_weights.resolve() in [Path(path).resolve() for path in keep]:  # then so is what led to them
+            keep += [folder.pretrain_log, *map(folder.layer_log, range(len(settings["dims"])))]
+        if cleared := folder.clear(settings["method"], keep):
+            print(f"Replacing the earlier run in {folder.path}: {cleared} of its files are deleted.")
 
     def finish(self, dec, y):
         result = dec.result

@@ -83,7 +83,8 @@ def run(method, config, options):
                     pretrain(data.x, data.y, **config.pretrain_arguments(), **output(folder, "pretraining", options))
                 start_error = reconstruction_error(dec, data.x)
                 with finished_if_done(dec):
-                    dec.fit(data.x, data.y, **config.fit_arguments(), **output(folder, dec.name, options))
+                    files = output(folder, dec.name, options) | {"save_models": options.save_models}
+                    dec.fit(data.x, data.y, **config.fit_arguments(), **files)
                 save_assignments(dec, data, folder, options)
                 report(dec, config, data.y, folder, (start_error, reconstruction_error(dec, data.x)))
                 record.finish(dec, data.y)

@@ -94,8 +94,7 @@ class Trial:
         start, seconds = self.start(config.start)
         arguments = config.fit_arguments() | {"start": start}
         dec.fit(x, self.data.y, **arguments, save_dir=self.folder.path, resume=True)
-        for path in self.folder.path.glob(f"{method}_model_[0-9]*.h5"):  # hundreds of MB in long runs
-            path.unlink()
+        self.folder.model(method, 0).unlink(missing_ok=True)  # the autoencoder's weights say as much
         result = dec.result
         more = {"iterations": result.n_iter, "stop_reason": result.stop_reason}
         return result.labels, more | {"cluster_seconds": round(seconds + result.seconds, 1)}
