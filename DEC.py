@@ -8,6 +8,7 @@ Junyuan Xie, Ross Girshick, Ali Farhadi. Unsupervised Deep Embedding for Cluster
     python DEC.py -h
 """
 
+import zlib
 from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import Any, ClassVar, cast
@@ -87,6 +88,7 @@ class DEC(SeedNames):
         self.clusterer = keras.Model(self.encoder.input, q, name="DEC")
         self.assigner = keras.Model(self.encoder.input, [q, self.encoder.output], name="assigner")
         self.model = self._trained_model()
+        self._random_weights = self._checksum()
         self.result: ClusteringResult | None = None
         self.pretrain_seconds: float | None = None
         self.attributes: dict[str, Any] = {}
@@ -99,7 +101,7 @@ class DEC(SeedNames):
         optimizer: OptimizerLike = ADAM,
         epochs: int = 200,
         batch_size: int = 256,
-        save_dir: str | PathLike | None = "results/temp",
+        save_dir: str | PathLike | None = None,
         schedule: str = "constant",
         callbacks: Sequence[keras.callbacks.Callback] = (),
         resume: bool = False,
@@ -123,7 +125,7 @@ class DEC(SeedNames):
             "callbacks": callbacks,
             "resume": resume,
         }
-        pretrain(self, x, y, folder=run_folder(save_dir), **options)
+        pretrain(self, x, y, folder=_folder(save_dir, resume), **options)
 
     def pretrain_layerwise(
         self,
@@ -131,7 +133,7 @@ class DEC(SeedNames):
         y: ArrayLike | None = None,
         epochs: int | None = None,
         batch_size: int = 256,
-        save_dir: str | PathLike | None = "results/temp",
+        save_dir: str | PathLike | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
         resume: bool = False,
         augment: bool = False,
@@ -145,7 +147,7 @@ class DEC(SeedNames):
         epochs = epochs if epochs is None else check_whole("epochs", epochs, at_least=1)
         options = {"epochs": epochs, "batch_size": _batch_size(batch_size, x)}
         options |= {"augment": _check_images(x, augment), "callbacks": callbacks, "resume": resume}
-        pretrain_layerwise(self, x, y, folder=run_folder(save_dir), **options)
+        pretrain_layerwise(self, x, y, folder=_folder(save_dir, resume), **options)
 
     @seed_calls
     def compile(self, optimizer: OptimizerLike | None = None, loss: str | Callable = "kld") -> None:
@@ -166,7 +168,7 @@ class DEC(SeedNames):
         batch_size: int = 256,
         tol: float = 1e-3,
         update_interval: int = 140,
-        save_dir: str | PathLike | None = "./results/temp",
+        save_dir: str | PathLike | None = None,
         start: str | Start = "kmeans",
         callbacks: Sequence[keras.callbacks.Callback] = (),
         resume: bool = False,
@@ -176,8 +178,9 @@ class DEC(SeedNames):
         """Runs the clustering phase on the pretrained encoder; see `clustering.cluster`, which has the same arguments.
 
         Writes `dec_log.csv`, `DEC_model_0.h5` (the start) and `DEC_model_final.h5` to `save_dir`, which is made if need
-        be, and with `save_models` `DEC_model_<batches>.h5` every five epochs; None: writes nothing. Calls `compile()`
-        unless that was done; another `fit` goes on with that optimizer's state, so compile anew to start afresh.
+        be, and with `save_models` `DEC_model_<batches>.h5` every five epochs; None: nothing. Calls `compile()`
+        unless that was done; another `fit` goes on with that optimizer's state, so compile anew to start afresh. Warns
+        if the encoder is as it was initialized.
 
         Returns:
             cluster of each sample, int array of shape `(n,)`, values in 0..n_clusters-1.
@@ -194,7 +197,12 @@ class DEC(SeedNames):
         }
         if not self.model.compiled:
             self.compile()
-        how = {"folder": run_folder(save_dir), "start": start, "augment": _check_images(x, augment)}
+        if not self.pretrained and self._checksum() == self._random_weights:
+            print(
+                "Warning: the autoencoder was never pretrained, so these are clusters of random codes: call pretrain "
+                "first, or load weights, dec.autoencoder.load_weights('ae_weights.h5')."
+            )
+        how = {"folder": _folder(save_dir, resume), "start": start, "augment": _check_images(x, augment)}
         cluster(self, x, y, **how, **ranges, callbacks=callbacks, resume=resume, save_models=save_models)
         return cast(ClusteringResult, self.result).labels
 
@@ -236,6 +244,10 @@ class DEC(SeedNames):
         """What the clustering phase trains and saves: x -> Q."""
         return self.clusterer
 
+    def _checksum(self) -> int:
+        """Of the encoder's weights."""
+        return zlib.crc32(b"".join(weight.tobytes() for weight in self.encoder.get_weights()))
+
     def _check(self, x: SamplesLike, y: ArrayLike | None = None) -> tuple[Samples, np.ndarray | None]:
         x = Samples.of(x)
         y = check_labels(y, len(x))
@@ -252,6 +264,13 @@ def _check_images(x, augment):
             "or (samples, height, width, 3), or leave augment out."
         )
     return bool(augment)
+
+
+def _folder(save_dir, resume):
+    """The RunFolder of `save_dir`, or None."""
+    if resume and save_dir is None:
+        raise InputError("resume goes on from the files in save_dir: give that folder.")
+    return run_folder(save_dir)
 
 
 def _batch_size(batch_size, x):

@@ -55,6 +55,34 @@ def test_it_clusters(dec, blobs, tmp_path):
     assert set(labels) == {0, 1, 2}
 
 
+def test_fit_warns_of_an_autoencoder_that_was_never_pretrained(dec, blobs, tmp_path, capsys):
+    x, _ = blobs
+    dec.autoencoder.save_weights(tmp_path / "random.weights.h5")
+    dec.fit(x, maxiter=1)
+    assert "Warning: the autoencoder was never pretrained" in capsys.readouterr().out
+    dec.pretrain(x, epochs=1)
+    dec.fit(x, maxiter=1)
+    dec.autoencoder.save_weights(tmp_path / "trained.weights.h5")
+    again = DEC(DIMS, 3)
+    again.autoencoder.load_weights(tmp_path / "trained.weights.h5")
+    again.fit(x, maxiter=1)
+    again = DEC(DIMS, 3)
+    again.pretrained = True  # as who asks for random codes may say
+    again.fit(x, maxiter=1)
+    assert "never pretrained" not in capsys.readouterr().out
+
+
+def test_without_a_folder_nothing_is_written(dec, blobs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    dec.pretrain(blobs[0], epochs=1)
+    dec.pretrain_layerwise(blobs[0], epochs=1)
+    dec.fit(blobs[0], maxiter=1, save_models=True)
+    assert list(tmp_path.iterdir()) == []
+    for phase in (dec.pretrain, dec.pretrain_layerwise, dec.fit):
+        with pytest.raises(InputError, match="give that folder"):
+            phase(blobs[0], resume=True)
+
+
 def test_outputs_have_the_promised_shapes(dec, blobs):
     x, _ = blobs
     q = dec.soft_labels(x)
