@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import keras
 import pytest
 
 from dec_keras.data.datasets import DATASETS
 from dec_keras.errors import InputError
 from dec_keras.method.protocols import BY_SIZE, FAST_LENGTH, PAPER_LENGTH, PROTOCOLS, get_settings, resolve
+from dec_keras.runs.config import RunConfig, describe
 from dec_keras.training.steps import get_optimizer
 
 
@@ -96,3 +99,40 @@ def test_lengths_follow_from_the_number_of_samples(n, epochs, interval, method):
     assert (settings.pretrain_epochs, settings.update_interval) == (epochs, interval)
     usps = get_settings("usps", method=method)
     assert resolve(usps, n, 256) == usps
+
+
+@pytest.mark.parametrize(
+    ("config", "rows"),
+    [
+        (
+            RunConfig("IDEC", "my/own.npz", scale=1 / 255),
+            {
+                "scale of x": "/ 255",
+                "initializer": "glorot_uniform",
+                "pretraining": "end-to-end, 500 epochs, Adam(0.001)",
+                "optimizer": "Adam(0.001)",
+            },
+        ),
+        (
+            RunConfig("DEC", "mnist"),
+            {
+                "scale of x": "none",
+                "initializer": "VarianceScaling(scale 0.333333, mode fan_in, distribution uniform)",
+                "pretraining": "end-to-end, 300 epochs, SGD(1, momentum 0.9)",
+                "optimizer": "SGD(0.01, momentum 0.9)",
+            },
+        ),
+        (RunConfig("DEC", "mnist", protocol="idec"), {"scale of x": "x 5.1"}),
+        (
+            RunConfig("DEC", "mnist", protocol="fast"),
+            {"pretraining": "end-to-end, 20 epochs, Adam(0.001), learning rate cosine"},
+        ),
+        (RunConfig("DEC", "usps", protocol="paper", scale=1), {"initializer": "RandomNormal(mean 0, stddev 0.01)"}),
+        (RunConfig("DEC", "usps", ae_weights="ae.h5"), {"pretraining": "none, ae.h5"}),
+    ],
+)
+def test_settings_are_shown_as_people_write_them_and_kept_as_data(config, rows):
+    settings = replace(config.resolved(1000), n_clusters=10).as_json()
+    assert {name: describe(settings)[name] for name in rows} == rows
+    assert settings["optimizer"] == get_settings(config.dataset, config.protocol, config.method).optimizer
+    assert isinstance(settings["scale"], float)

@@ -109,6 +109,14 @@ def check_scale(value):
         raise InputError(f"{error} Or choose from {', '.join(SCALES)}.") from error
 
 
+def describe_factor(factor):
+    """A number that x is multiplied by, as people write it: none for 1, / 255 for 1/255, x 5.1."""
+    if factor == 1:
+        return "none"
+    divisor = 1 / factor
+    return f"/ {divisor:.0f}" if divisor > 1 and abs(divisor - round(divisor)) < 1e-6 * divisor else f"x {factor:g}"
+
+
 def attributes(reading):
     """What `from_attributes` makes a Reading of again."""
     given = {name: value for name, value in asdict(reading).items() if value is not None and name != "n_features"}

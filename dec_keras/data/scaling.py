@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.preprocessing import MinMaxScaler, StandardScaler, normalize
 
-from dec_keras.data.reading import About
+from dec_keras.data.reading import About, describe_factor
 from dec_keras.data.samples import BATCH, Samples
 from dec_keras.errors import InputError, check_number
 
@@ -38,7 +38,7 @@ class Scaler:
 
     def __str__(self):
         if self.kind == "number":
-            return f"x {self.factor:g}"
+            return describe_factor(self.factor)
         told = {"minmax": "each feature to [0, 1]", "standard": "each feature to mean 0 and variance 1"}
         if self.shift is None:
             told["minmax"] = "each feature by its largest absolute value"

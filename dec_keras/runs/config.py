@@ -4,9 +4,10 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from dec_keras.data.reading import ALIASES, DATASETS, SCALES, Reading, check_scale
+from dec_keras.data.reading import ALIASES, DATASETS, SCALES, Reading, check_scale, describe_factor
 from dec_keras.errors import InputError, check_number, check_share, check_whole
 from dec_keras.method.protocols import (
+    ADAM,
     AUGMENT,
     BATCH_SIZE,
     IF_IMAGES,
@@ -173,7 +174,9 @@ def describe(settings: dict[str, Any]) -> dict[str, Any]:
     """{name: value} of a run's settings for people to read, from what `RunConfig.as_json` gives, or run.json has."""
     pretraining = f"{settings['pretraining']}, {settings['pretrain_epochs']} epochs"
     if settings["pretraining"] == "end-to-end":
-        pretraining += f", {settings['pretrain_optimizer']}, learning rate {settings['pretrain_schedule']}"
+        pretraining += f", {describe_object(settings['pretrain_optimizer'])}"
+        if (schedule := settings["pretrain_schedule"]) != "constant":
+            pretraining += f", learning rate {schedule}"
     rows = {
         "method": settings["method"],
         "data set": settings["dataset"],
@@ -181,11 +184,11 @@ def describe(settings: dict[str, Any]) -> dict[str, Any]:
         "network": "-".join(map(str, settings["dims"])),
         "clusters": settings["n_clusters"],
         "scale of x": describe_scale(settings["scale"]),
-        "initializer": settings["init"],
+        "initializer": describe_object(settings["init"]),
         "pretraining": f"none, {settings['ae_weights']}" if settings["ae_weights"] else pretraining,
         "images augmented": settings.get("augment", "none"),
         "start": START_NAMES[settings["start"]],
-        "optimizer": settings["optimizer"],
+        "optimizer": describe_object(settings["optimizer"]),
         "batch size": settings["batch_size"],
         "update interval": f"{settings['update_interval']} batches" if settings["update_interval"] else "one epoch",
         "stop": f"after {settings['maxiter']} batches, or when fewer than {settings['tol']:.2%} of the labels change",
@@ -195,4 +198,15 @@ def describe(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def describe_scale(scale: str | float) -> str:
-    return f"{scale}, {SCALES[scale]}" if scale in SCALES else f"x {scale:g}"
+    return f"{scale}, {SCALES[scale]}" if scale in SCALES else describe_factor(scale)
+
+
+def describe_object(serialised: str | dict[str, Any]) -> str:
+    """An optimizer or initializer in Keras' serialised form, as people write it: SGD(0.1, momentum 0.9)."""
+    if not isinstance(serialised, dict):
+        return str(serialised)
+    values = {name: f"{value:g}" if isinstance(value, float) else value for name, value in serialised["config"].items()}
+    if values.get("epsilon") == f"{ADAM['config']['epsilon']:g}":  # the seed repos' own
+        del values["epsilon"]
+    shown = [f"{value}" if name == "learning_rate" else f"{name} {value}" for name, value in values.items()]
+    return f"{serialised['class_name']}({', '.join(shown)})"
