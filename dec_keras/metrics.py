@@ -81,6 +81,16 @@ def silhouette(points: np.ndarray | scipy.sparse.csr_matrix, labels: np.ndarray)
     return float(silhouette_score(points, labels)) if 1 < len(np.unique(labels)) < len(labels) else -1.0
 
 
+def confidence(q: np.ndarray) -> tuple[float, float]:
+    """How sure soft assignments are: the mean of the samples' highest q, and the share of samples whose is below 0.5.
+
+    Args:
+        q: of shape `(n, k)`, rows sum to 1.
+    """
+    highest = q.max(axis=1)
+    return float(highest.mean(dtype=np.float64)), float(np.mean(highest < 0.5))
+
+
 def _check_labels(y_true: ArrayLike, y_pred: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     y_true, y_pred = np.asarray(y_true), np.asarray(y_pred)
     for name, labels in (("y_true", y_true), ("y_pred", y_pred)):

@@ -28,11 +28,12 @@ from DEC import DEC
 from dec_keras.data import datasets
 from dec_keras.errors import InputError
 from dec_keras.files.run_folder import lock_folder
+from dec_keras.runs.record import peak_memory
 from dec_keras.sweeps import figures as sweep_figures
 from dec_keras.sweeps import report, trial
 from dec_keras.sweeps import sweep as sweep_module
 from dec_keras.sweeps.results import COLUMNS, METHODS, read_rows, write_rows
-from dec_keras.sweeps.trial import Trial, peak_memory
+from dec_keras.sweeps.trial import Trial
 from IDEC import IDEC
 from tests import helpers
 from tests.helpers import ROOT
@@ -404,7 +405,7 @@ def test_a_full_disk_is_no_fault_of_the_cluster(npz, monkeypatch, capsys):
 
 def test_a_trials_memory_is_its_own():
     """Not that of the process which started it, as Linux's ru_maxrss is: here pytest's, with all of TensorFlow."""
-    code = f"import re, resource, sys\nfrom pathlib import Path\n{inspect.getsource(peak_memory)}\nprint(peak_memory())"
+    code = f"import re, sys\nfrom pathlib import Path\n{inspect.getsource(peak_memory)}\nprint(peak_memory())"
     child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert 1 < int(child.stdout) < 100 < peak_memory()
 

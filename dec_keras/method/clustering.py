@@ -27,6 +27,7 @@ class ClusteringResult:
     Attributes:
         labels: final cluster of each sample, int array of shape `(n,)`, values in 0..k-1.
         start_labels: the same at the start.
+        start_confidence: `metrics.confidence` of Q at the start.
         n_iter: batches trained.
         stop_reason: "tol" (fewer than tol of the labels changed in an interval) or "maxiter".
         log: the log's rows, one dict an interval.
@@ -42,6 +43,7 @@ class ClusteringResult:
     seconds: float | None = None
     q: np.ndarray | None = None
     codes: np.ndarray | None = None
+    start_confidence: tuple[float, float] | None = None
 
 
 def cluster(
@@ -117,6 +119,8 @@ def cluster(
             q, result.codes = _assign(dec, x)  # eq. 1, of all samples
             delta_label = float(np.mean(q.argmax(axis=1) != result.labels))
             result.q, result.labels = q, q.argmax(axis=1)
+            if "start_confidence" not in checkpoint.kept:
+                checkpoint.kept["start_confidence"] = metrics.confidence(q)
             if interval == len(result.log):  # else it goes on behind an interval that has its row
                 row = log.add(result, losses, delta_label)
                 if interval > 0:
@@ -131,6 +135,7 @@ def cluster(
             callbacks.on_epoch_begin(interval)
             losses = train_until(min(result.n_iter + update_interval, maxiter))
         callbacks.on_train_end()
+    result.start_confidence = checkpoint.kept["start_confidence"]
     result.seconds = checkpoint.seconds
     if folder:
         save_model(dec.model, folder.model(dec.name), dec.attributes)

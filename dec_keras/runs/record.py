@@ -3,7 +3,9 @@
 import json
 import os
 import platform
+import re
 import subprocess
+import sys
 from datetime import datetime
 from pathlib import Path
 
@@ -55,6 +57,18 @@ def git_commit():
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() or None
+
+
+def peak_memory():
+    """Of this process until now, in MB; None where the system does not say."""
+    if sys.platform == "darwin":
+        import resource  # Windows has none
+
+        return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+    # Linux's ru_maxrss begins with the peak of the process that started this one.
+    status = Path("/proc/self/status")
+    found = re.search(r"VmHWM:\s*(\d+) kB", status.read_text()) if status.exists() else None
+    return found and round(int(found[1]) / 2**10)
 
 
 class Record:
@@ -110,12 +124,13 @@ class Record:
         if cleared := folder.clear(settings["method"], keep):
             print(f"Replacing the earlier run in {folder.path}: {cleared} of its files are deleted.")
 
-    def finish(self, dec, y):
+    def finish(self, dec, y, said):
+        """Adds what came out; `said` is what `verdict.report` gives."""
         result = dec.result
         scores = {} if y is None else {"scores": metrics.scores(y, result.labels)}
         seconds = {"pretraining": dec.pretrain_seconds, "clustering": result.seconds}
         how = {"batches": result.n_iter, "stop_reason": result.stop_reason}
-        self._write(finished=_now(), **how, seconds=seconds, **scores)
+        self._write(finished=_now(), **how, seconds=seconds, **scores, **said)
 
     def _write(self, **more):
         self.values |= more

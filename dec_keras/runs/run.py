@@ -3,12 +3,12 @@
 import math
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from time import perf_counter
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from dec_keras import metrics
 from dec_keras.data import reading
 from dec_keras.data.datasets import load
 from dec_keras.data.samples import Samples
@@ -18,9 +18,10 @@ from dec_keras.files.atomic import atomic_write
 from dec_keras.files.models import load_weights, read_attributes
 from dec_keras.files.run_folder import lock_folder, run_folder
 from dec_keras.plots import tensorboard
-from dec_keras.runs.config import START_NAMES, describe
+from dec_keras.runs.config import describe
 from dec_keras.runs.predict import write_labels
 from dec_keras.runs.record import Record
+from dec_keras.runs.verdict import report
 from dec_keras.training.pipeline import predictions
 
 LONG = 100  # epochs of pretraining on 70,000 samples
@@ -63,6 +64,7 @@ def run(method, config, options):
         InputError: if the data, the weights or a setting do not fit.
         FloatingPointError: if the training diverges.
     """
+    begun = perf_counter()
     if options.tensorboard:
         tensorboard.check_installed()
     strategy = STRATEGIES[options.strategy]()
@@ -86,8 +88,9 @@ def run(method, config, options):
                     files = output(folder, dec.name, options) | {"save_models": options.save_models}
                     dec.fit(data.x, data.y, **config.fit_arguments(), **files)
                 save_assignments(dec, data, folder, options)
-                report(dec, config, data.y, folder, (start_error, reconstruction_error(dec, data.x)))
-                record.finish(dec, data.y)
+                errors = start_error, reconstruction_error(dec, data.x)
+                said = report(dec, config, data, folder, errors, perf_counter() - begun, options)
+                record.finish(dec, data.y, said)
             if options.figures:
                 from dec_keras.runs.saved_run import draw, load_run, shown  # takes a while
 
@@ -203,42 +206,3 @@ def print_settings(settings, folder):
     print("Settings")
     for name, value in (describe(settings) | {"results": folder.path}).items():
         print(f"  {name:<16} {value}", flush=True)
-
-
-def report(dec, config, y, folder, errors):
-    """Scores, times and reconstruction errors of the start and the end, cluster sizes, warnings, and the files."""
-    result = dec.result
-    print(f"\n{'':<14}{'ACC':>8}{'NMI':>8}{'ARI':>8}{'time':>10}{'reconstruction MSE':>21}")
-    rows = zip(
-        (f"AE + {START_NAMES[config.start]}", dec.name),
-        (result.start_labels, result.labels),
-        (dec.pretrain_seconds or 0.0, result.seconds),
-        errors,
-        strict=True,
-    )
-    for name, labels, time_taken, error in rows:
-        values = ["-"] * 3 if y is None else [f"{value:.4f}" for value in metrics.scores(y, labels).values()]
-        print(f"{name:<14}" + "".join(f"{value:>8}" for value in values) + f"{time_taken:8.1f} s{error:21.6f}")
-    why = (
-        f"fewer than {config.tol:.2%} of the labels changed" if result.stop_reason == "tol" else "--maxiter was reached"
-    )
-    print(f"Batches trained: {result.n_iter}. Stopped since {why}.")
-    changed = int(np.sum(result.labels != result.start_labels))
-    print(f"{changed} of {len(result.labels)} samples changed their cluster since the start.")
-    report_sizes(np.bincount(result.labels, minlength=dec.n_clusters))
-    files = [folder.model(dec.name), folder.log(dec.name), folder.labels, folder.embedding, folder.centers]
-    files += [] if config.ae_weights else [folder.ae_weights, folder.pretrain_log]
-    print(f"Saved to {folder.path}: {', '.join(file.name for file in files)}")
-
-
-def report_sizes(sizes):
-    print("Cluster sizes:", " ".join(map(str, sizes)))
-    if (empty := np.flatnonzero(sizes == 0)).size:
-        numbers = f"number{'s'[: empty.size > 1]} {reading.listed(empty)}"
-        print(f"Warning: {empty.size} of {len(sizes)} clusters are empty, {numbers}; fewer may fit the data better.")
-    if sizes.max() > min(0.9, max(0.5, 2 / len(sizes))) * sizes.sum():
-        share = 100 * sizes.max() // sizes.sum()
-        print(
-            f"Warning: one cluster holds {share}% of the samples; a longer pretraining, another seed or data scaled "
-            "to about [0, 1] may help."
-        )

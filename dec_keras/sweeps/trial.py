@@ -6,14 +6,10 @@ goes on behind it.
 
 import json
 import os
-import re
-import resource
-import sys
 import threading
 import traceback
 from dataclasses import replace
 from functools import cache, cached_property
-from pathlib import Path
 from time import time
 
 from dec_keras import metrics
@@ -21,7 +17,7 @@ from dec_keras.files.atomic import write_text
 from dec_keras.files.run_folder import lock_folder, run_folder
 from dec_keras.method.initial_centers import STARTS, kmeans_start
 from dec_keras.runs.config import RunConfig
-from dec_keras.runs.record import versions
+from dec_keras.runs.record import peak_memory, versions
 from dec_keras.runs.run import build, prepare
 
 START_OF = {"AE+k-means": "kmeans", "AE+GMM": "gmm", "AE+UMAP+GMM": "manifold"}
@@ -136,14 +132,6 @@ class Trial:
             self.pretraining_error = error  # not to be tried again for each method
             raise
         return round(dec.pretrain_seconds, 1)
-
-
-def peak_memory():
-    """Of this process until now, in MB."""
-    if sys.platform == "darwin":
-        return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
-    # Linux's ru_maxrss begins with the peak of the process that started this one.
-    return round(int(re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())[1]) / 2**10)
 
 
 def _end_with_stdin():

@@ -1,0 +1,162 @@
+"""What a run says at its end: how good the clusters are, by labels and without, what it took, and what is next."""
+
+import shlex
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+
+from dec_keras import metrics
+from dec_keras.data import reading
+from dec_keras.method.initial_centers import kmeans_start
+from dec_keras.runs.config import START_NAMES
+from dec_keras.runs.record import peak_memory
+
+SAMPLE = 2000  # samples whose silhouette is taken: they are compared pair by pair
+KMEANS_SAMPLE = 10_000  # samples that k-means on x is run on, which are compared in all features
+KMEANS_RESTARTS = 5
+NOISE = 0.02  # that the silhouette of a sample may fall by, by chance
+UNSURE = 0.5  # as in `metrics.confidence`
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How good clusters are.
+
+    Attributes:
+        scores: {"acc", "nmi", "ari"} by labels; {} without.
+        silhouette: mean of a sample, in the space of x; -1 if there is one cluster alone.
+        confidence: mean of the samples' highest q.
+        unsure: share of the samples whose highest q is below `UNSURE`.
+    """
+
+    scores: dict
+    silhouette: float
+    confidence: float
+    unsure: float
+
+    def is_worse_than(self, start):
+        """By labels if there are any: in ACC and NMI; else by the silhouette, or by a confidence that fell."""
+        if self.scores:
+            return all(self.scores[name] < start.scores[name] for name in ("acc", "nmi"))
+        return self.silhouette < start.silhouette - NOISE or self.confidence < start.confidence
+
+
+def qualities(dec, x, y):
+    """The Quality of a run's start and of its end; their silhouettes are of the same samples."""
+    sample = np.sort(np.random.default_rng(0).permutation(len(x))[:SAMPLE])
+    points, result = x.take(sample).matrix(), dec.result
+    return tuple(
+        Quality(
+            {} if y is None else metrics.scores(y, labels),
+            metrics.silhouette(points, labels[sample]),
+            *confidence,
+        )
+        for labels, confidence in (
+            (result.start_labels, result.start_confidence),
+            (result.labels, metrics.confidence(result.q)),
+        )
+    )
+
+
+def kmeans_on_x(x, y, n_clusters, seed):
+    """What clusters without any network would be: scores of k-means on x, seconds, and on how many samples.
+
+    It has few restarts, and no more than `KMEANS_SAMPLE` samples, so that it takes seconds.
+    """
+    begun = perf_counter()
+    sample = np.sort(np.random.default_rng(0).permutation(len(x))[: max(KMEANS_SAMPLE, n_clusters)])
+    labels = kmeans_start(x.take(sample).matrix(), n_clusters, seed, n_init=KMEANS_RESTARTS).labels
+    return metrics.scores(y[sample], labels), perf_counter() - begun, len(sample)
+
+
+def report(dec, config, data, folder, errors, seconds, options):
+    """Prints it all; returns what run.json gets of it.
+
+    Args:
+        dec: DEC or IDEC, after `fit`.
+        config: RunConfig. data: Data. folder: RunFolder. options: RunOptions.
+        errors: reconstruction errors of the start and the end.
+        seconds: that the run has taken so far.
+    """
+    result, y = dec.result, data.y
+    start, end = qualities(dec, data.x, y)
+    names = f"AE + {START_NAMES[config.start]}", dec.name
+    rows, said = [], {}
+    if y is not None:
+        scores, took, n = kmeans_on_x(data.x, y, dec.n_clusters, config.seed)
+        seconds += took
+        rows.append(("k-means on x", scores, took, None))
+        said["kmeans_on_x"] = scores | {"samples": n}
+    rows.append((names[0], start.scores, dec.pretrain_seconds or 0.0, errors[0]))
+    rows.append((names[1], end.scores, result.seconds, errors[1]))
+    print("\n" + "\n".join(_score_lines(rows, y is not None)))
+    if y is not None:
+        print(f"k-means on x: {KMEANS_RESTARTS} restarts, on {n} of {len(data.x)} samples.")
+    sampled = f" of {min(SAMPLE, len(data.x))} samples"
+    print(f"\n{'Without labels':<18}{'silhouette in x':>17}{'mean confidence':>17}{f'below {UNSURE}':>12}")
+    for name, quality in zip(names, (start, end), strict=True):
+        print(f"{name:<18}{quality.silhouette:>17.4f}{quality.confidence:>17.4f}{quality.unsure:>12.1%}")
+    print(f"The silhouette is{sampled}; confidence is a sample's highest q.\n")
+    why = f"fewer than {config.tol:.2%} of the labels changed"
+    why = why if result.stop_reason == "tol" else "--maxiter was reached"
+    print(f"Batches trained: {result.n_iter}. Stopped since {why}.")
+    changed = int(np.sum(result.labels != result.start_labels))
+    print(f"{changed} of {len(result.labels)} samples changed their cluster since the start.")
+    report_sizes(np.bincount(result.labels, minlength=dec.n_clusters))
+    if end.is_worse_than(start):
+        _warn(dec, folder, start, end)
+    files = [folder.model(dec.name), folder.log(dec.name), folder.labels, folder.embedding, folder.centers]
+    files += [] if config.ae_weights else [folder.ae_weights, folder.pretrain_log]
+    print(f"Saved to {folder.path}: {', '.join(file.name for file in files)}")
+    _close(folder, seconds, options)
+    shown = {name: vars(quality) for name, quality in (("start", start), ("end", end))}
+    return said | {"quality": shown, "total_seconds": seconds, "peak_memory_mb": peak_memory()}
+
+
+def _score_lines(rows, scored):
+    """The table of (name, scores, seconds, reconstruction error or None); without labels it has no scores."""
+    head = [f"{name:>8}" for name in ("ACC", "NMI", "ARI")] if scored else []
+    yield f"{'':<18}" + "".join(head) + f"{'time':>10}{'reconstruction MSE':>21}"
+    for name, scores, seconds, error in rows:
+        cells = "".join(f"{value:>8.4f}" for value in scores.values())
+        yield f"{name:<18}{cells}{seconds:8.1f} s" + ("" if error is None else f"{error:21.6f}")
+
+
+def _warn(dec, folder, start, end):
+    if end.scores:
+        fell = [f"{name.upper()} {start.scores[name]:.4f} -> {end.scores[name]:.4f}" for name in ("acc", "nmi")]
+    else:
+        fell = [
+            f"silhouette {start.silhouette:.4f} -> {end.silhouette:.4f}",
+            f"mean confidence {start.confidence:.4f} -> {end.confidence:.4f}",
+        ]
+    print(
+        f"Warning: the clusters are worse than at the start ({', '.join(fell)}); {folder.model(dec.name, 0).name} has "
+        "those of the start. A longer pretraining or another --start may help."
+    )
+
+
+def _close(folder, seconds, options):
+    """Total time, peak memory, and the next command."""
+    memory = peak_memory()
+    took = f"{seconds:.0f} s" if seconds < 600 else f"{seconds / 60:.0f} min"
+    print(f"Total: {took}" + ("" if memory is None else f", peak memory {memory / 1000:.1f} GB") + ".")
+    if options.figures:
+        print(f"Next: open {folder.report} in a browser.")
+    else:
+        print(f"Next: python figures.py {shlex.quote(str(folder.path))}")
+
+
+def report_sizes(sizes):
+    """Prints the clusters' sizes, an int array of shape `(k,)`, and warns of empty and of dominant ones."""
+    print("Cluster sizes:", " ".join(map(str, sizes)))
+    if (empty := np.flatnonzero(sizes == 0)).size:
+        numbers = f"number{'s'[: empty.size > 1]} {reading.listed(empty)}"
+        print(f"Warning: {empty.size} of {len(sizes)} clusters are empty, {numbers}; fewer may fit the data better.")
+    if sizes.max() > min(0.9, max(0.5, 2 / len(sizes))) * sizes.sum():
+        share = 100 * sizes.max() // sizes.sum()
+        print(
+            f"Warning: one cluster holds {share}% of the samples; a longer pretraining, another seed or data scaled "
+            "to about [0, 1] may help."
+        )
