@@ -106,6 +106,7 @@ class DEC(SeedNames):
         callbacks: Sequence[keras.callbacks.Callback] = (),
         resume: bool = False,
         augment: bool = False,
+        verbose: int = 1,
     ) -> None:
         """Pretrains the autoencoder end to end; see `pretraining.pretrain`, which has the same arguments.
 
@@ -124,6 +125,7 @@ class DEC(SeedNames):
             "schedule": schedule,
             "callbacks": callbacks,
             "resume": resume,
+            "verbose": _verbose(verbose),
         }
         pretrain(self, x, y, folder=_folder(save_dir, resume), **options)
 
@@ -137,6 +139,7 @@ class DEC(SeedNames):
         callbacks: Sequence[keras.callbacks.Callback] = (),
         resume: bool = False,
         augment: bool = False,
+        verbose: int = 1,
     ) -> None:
         """Pretrains the autoencoder as the paper does; see `pretraining.pretrain_layerwise`, with the same arguments.
 
@@ -147,6 +150,7 @@ class DEC(SeedNames):
         epochs = epochs if epochs is None else check_whole("epochs", epochs, at_least=1)
         options = {"epochs": epochs, "batch_size": _batch_size(batch_size, x)}
         options |= {"augment": _check_images(x, augment), "callbacks": callbacks, "resume": resume}
+        options |= {"verbose": _verbose(verbose)}
         pretrain_layerwise(self, x, y, folder=_folder(save_dir, resume), **options)
 
     @seed_calls
@@ -174,6 +178,7 @@ class DEC(SeedNames):
         resume: bool = False,
         augment: bool = False,
         save_models: bool = False,
+        verbose: int = 1,
     ) -> np.ndarray:
         """Runs the clustering phase on the pretrained encoder; see `clustering.cluster`, which has the same arguments.
 
@@ -194,6 +199,7 @@ class DEC(SeedNames):
             "batch_size": _batch_size(batch_size, x),
             "update_interval": check_whole("update_interval", update_interval, at_least=0),
             "tol": check_share("tol", tol),
+            "verbose": _verbose(verbose),
         }
         if not self.model.compiled:
             self.compile()
@@ -271,6 +277,11 @@ def _folder(save_dir, resume):
     if resume and save_dir is None:
         raise InputError("resume goes on from the files in save_dir: give that folder.")
     return run_folder(save_dir)
+
+
+def _verbose(verbose):
+    """0, 1 or 2, as Keras has it."""
+    return check_whole("verbose", verbose, at_least=0, at_most=2)
 
 
 def _batch_size(batch_size, x):

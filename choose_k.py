@@ -25,7 +25,7 @@ def main(arguments=None):
         from dec_keras.sweeps.choose_k import choose_k
 
         logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of the many models, one a k
-        choose_k(DEC, config, args.k, args.validation, args.save_dir)
+        choose_k(DEC, config, args.k, args.validation, args.save_dir, args.verbose)
 
 
 def parse(arguments=None):

@@ -66,7 +66,7 @@ class DECClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
         random_state: int, RandomState or None, of weights, batches and k-means. The same int gives the same result on
             one machine (on a GPU only after `tf.config.experimental.enable_op_determinism()`). A fit leaves Python's
             and NumPy's global random states as they were, but seeds TensorFlow's. Default None.
-        verbose: 1 prints the rows of both phases' logs. Default 0.
+        verbose: 1 shows the progress of both phases, 2 prints the rows of their logs. Default 0.
 
     Attributes:
         labels_: cluster of each sample, int array of shape `(n,)`, values in 0..n_clusters-1.
@@ -119,10 +119,10 @@ class DECClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
             dec = self._method([x.shape[1], *self.dims], self.n_clusters, init=config.init, seed=config.seed)
             dec.compile(config.optimizer, **config.compile_arguments())
             if config.ae_weights is None:
-                dec.pretrain(x, save_dir=self.save_dir, **config.pretrain_arguments())
+                dec.pretrain(x, save_dir=self.save_dir, verbose=self.verbose, **config.pretrain_arguments())
             else:
                 load_weights(dec.autoencoder, config.ae_weights)
-            dec.fit(x, save_dir=self.save_dir, **config.fit_arguments())
+            dec.fit(x, save_dir=self.save_dir, verbose=self.verbose, **config.fit_arguments())
         self._dec = dec
         result = cast(ClusteringResult, dec.result)  # None before `fit`
         self.labels_ = result.labels

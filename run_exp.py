@@ -17,12 +17,13 @@ import traceback
 from pathlib import Path
 
 import joblib
+from tqdm import tqdm
 
 from dec_keras.console import import_tensorflow, script_errors
 from dec_keras.data.reading import ALIASES, DATASETS
 from dec_keras.errors import InputError, check_whole
 from dec_keras.method.protocols import MAX_SEED, MAXITER, PROTOCOLS
-from dec_keras.sweeps.results import METHODS
+from dec_keras.sweeps.results import METHODS, PHASE
 from dec_keras.sweeps.sweep import sweep
 
 SEEDS_DATASETS = ("usps", "reuters10k", "stl", "mnist", "fmnist")  # DEC-keras' run_exp.py
@@ -131,11 +132,20 @@ def trial_process(task, jobs):
     threads = str(max(1, joblib.cpu_count() // jobs))
     environment = {name: threads for name in (*limits, "MKL_NUM_THREADS")} | os.environ
     environment["PYTHONIOENCODING"] = "utf-8:backslashreplace"
-    with open(folder / "log.txt", "a") as log:
-        streams = {"stdin": subprocess.PIPE, "stdout": log, "stderr": subprocess.STDOUT}  # it ends with its stdin
-        process = subprocess.Popen(
-            [sys.executable, task["script"], "trial", json.dumps(task)], env=environment, **streams
+    with open(folder / "log.txt", "a", encoding="utf-8") as log:
+        streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        process = subprocess.Popen(  # which ends with its stdin
+            [sys.executable, task["script"], "trial", json.dumps(task)],
+            env=environment,
+            encoding="utf-8",
+            errors="backslashreplace",
+            **streams,
         )
+        for line in process.stdout:
+            log.write(line)
+            log.flush()
+            if line.startswith(PHASE):
+                tqdm.write(line.removeprefix(PHASE).rstrip())
         code = process.wait()
     crash = {"error": f"The trial's process ended with code {code}, before its result: see {folder / 'log.txt'}."}
     return {name: json.loads(path.read_text()) if path.exists() else crash for name, path in paths.items()}

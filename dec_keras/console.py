@@ -6,6 +6,9 @@ import sys
 import threading
 from contextlib import contextmanager
 from functools import partial
+from time import perf_counter
+
+from tqdm import tqdm
 
 from dec_keras.errors import InputError
 
@@ -78,6 +81,55 @@ class _Output:
 def is_terminal(stream):
     """Whether a stream, such as sys.stdout, is a terminal: it may be None, or an object with write and flush alone."""
     return hasattr(stream, "isatty") and stream.isatty()
+
+
+class Progress:
+    """What a phase says while it is at work: one line that is rewritten in a terminal; elsewhere lines, now and then.
+
+    A context manager: at its end the line is left as it is, and the last line is printed if it was not.
+
+    Args:
+        name: of the phase.
+        total: its steps, at most.
+        done: those that were done before, by a training that goes on.
+        verbose: 0 says nothing, 1 is as above, 2 prints every line, in a terminal too.
+    """
+
+    def __init__(self, name, total, done=0, verbose=1):
+        self.verbose, self.total, self.first = verbose, total, done
+        self.begun, self.held_back = perf_counter(), None
+        self.bar = None
+        if verbose == 1 and is_terminal(sys.stdout):
+            how = {"file": sys.stdout, "dynamic_ncols": True, "bar_format": "{desc} |{bar}| {remaining} left{postfix}"}
+            self.bar = tqdm(desc=name, total=total, initial=done, **how)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, error, *_):
+        if self.bar is not None:
+            self.bar.refresh()
+            self.bar.close()
+        if self.held_back is not None and error is None:
+            print(self.held_back, flush=True)
+
+    def rewrite(self, done, text):
+        """In a terminal: how many steps are done, and what the line says of them."""
+        if self.bar is not None:
+            self.bar.set_postfix_str(text, refresh=False)
+            self.bar.update(done - self.bar.n)
+
+    def line(self, text, is_due):
+        """Elsewhere: a line, which is held back unless it is due, or every line is asked for."""
+        if self.bar is None and self.verbose:
+            self.held_back = None if is_due or self.verbose > 1 else text
+            if self.held_back is None:
+                print(text, flush=True)
+
+    def left(self, done):
+        """The time that is left, as text such as 01:20."""
+        took = perf_counter() - self.begun
+        return tqdm.format_interval(took * (self.total - done) / max(done - self.first, 1))
 
 
 def import_tensorflow():

@@ -43,7 +43,7 @@ def test_it_trains_whatever_standard_output_is(stream, dec, blobs, monkeypatch):
     dec.pretrain(*blobs, epochs=1, save_dir=None)
     dec.pretrain_layerwise(*blobs, epochs=1, save_dir=None)
     dec.fit(*blobs, maxiter=2, update_interval=1, save_dir=None)
-    assert stream is None or ("loss: " in stream.text and "Iter 1: acc" in stream.text)
+    assert stream is None or ("Epoch 1/1: loss " in stream.text and "Iter 1: acc" in stream.text)
 
 
 def test_it_clusters(dec, blobs, tmp_path):

@@ -155,7 +155,7 @@ def test_global_random_states_stay(blobs):
 def test_nothing_is_printed_unless_asked(blobs, capfd):
     tiny(DECClustering).fit(blobs[0]).predict(blobs[0])
     assert capfd.readouterr().out == ""
-    tiny(DECClustering, verbose=1).fit(blobs[0])
+    tiny(DECClustering, verbose=2).fit(blobs[0])
     out = capfd.readouterr().out
     assert "Epoch 2/2" in out
     assert "Iter 1:" in out

@@ -152,7 +152,7 @@ def test_a_resumed_sweep_repeats_nothing_that_is_done(reference, npz, in_this_pr
     pretrained = weights.stat().st_mtime_ns
     (folder / "blobs/trial1/IDEC.json").unlink()
     ours = [row for row in read_rows(folder / "results.csv") if row["trial"] == 1]
-    write_rows(folder / "results.csv", ours[:3])
+    write_rows(folder / "results.csv", ours[:-2])
     arguments = ("--datasets", npz, "--trials", 1)
     assert "blobs, trial 1: would run DEC, IDEC\n" in sweep(*arguments, "--dry-run")[1]
     code, _ = sweep(*arguments)
@@ -418,6 +418,8 @@ def test_a_trial_that_fails_is_logged_and_tried_again(npz, in_this_process):
     code, out = sweep(*arguments)
     assert code == 1
     assert out.count("FAILED: blobs, trial 1") == 2
+    said = ["blobs, trial 1: k-means", "blobs, trial 1: AE+k-means", "blobs, trial 1: pretraining"]
+    assert out.splitlines()[1:4] == said  # its phases, behind what is said of the data
     assert Path("results/exp1/errors.log").read_text().count("IsADirectoryError") >= 2
     assert Path("results/exp1/blobs/trial1/log.txt").read_text().count("Epoch 1/3") == 1
     assert [row["method"] for row in rows("results/exp1")] == ["k-means"]
@@ -589,7 +591,8 @@ def test_the_report_depends_on_the_results_alone(tmp_path, monkeypatch):
     for name in names[1:]:
         (folder / name).unlink()
     monkeypatch.chdir(tmp_path)
-    assert sweep("--report-only", "--name", "mine") == (0, "")
+    told = f"Results: {Path('results/mine/README.md').resolve()}\n"
+    assert sweep("--report-only", "--name", "mine") == (0, told)
     assert {name: (folder / name).read_bytes() for name in names} == before
     text = (folder / "README.md").read_text()
     assert "python run_exp.py --name mine --datasets usps mine --trials 3 --protocol fast" in text

@@ -3,6 +3,7 @@
 import random
 import zlib
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 
 import keras
@@ -10,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from dec_keras import metrics
+from dec_keras.console import Progress
 from dec_keras.errors import InputError, check_finite
 from dec_keras.files.atomic import GrowingTable
 from dec_keras.files.models import save_model
@@ -47,7 +49,21 @@ class ClusteringResult:
 
 
 def cluster(
-    dec, x, y, *, maxiter, batch_size, tol, update_interval, augment, folder, start, callbacks, resume, save_models
+    dec,
+    x,
+    y,
+    *,
+    maxiter,
+    batch_size,
+    tol,
+    update_interval,
+    augment,
+    folder,
+    start,
+    callbacks,
+    resume,
+    save_models,
+    verbose,
 ):
     """Runs the clustering phase: initial centres, then KL(P || Q) until `tol` or `maxiter`.
 
@@ -70,6 +86,7 @@ def cluster(
         callbacks: Keras callbacks, called at the start and end of every interval; an epoch is an interval, and its logs
             have the row's losses, scores and delta_label.
         resume: whether to go on with the same clustering from the checkpoint in `folder`, if one was cut off there.
+        verbose: 0 is silent, 1 shows progress, in one line or about ten, 2 prints a line an interval.
         save_models: whether `folder` gets the model every five epochs too, but no oftener than P is refreshed.
 
     Raises:
@@ -81,8 +98,7 @@ def cluster(
     ranges = {"maxiter": maxiter, "batch_size": batch_size, "tol": tol, "update_interval": update_interval}
     run = ranges | _identity(dec, x, start, augment) if folder else {}
     checkpoint = Checkpoint(folder and folder.checkpoint(dec.name), run, resume)
-    result = _initialize(dec, x, start, update_interval, checkpoint)
-    log = _Log(folder and folder.log(dec.name), dec, y, result.log)
+    result = _initialize(dec, x, start, update_interval, checkpoint, verbose)
     callbacks = keras.callbacks.CallbackList(callbacks, model=dec.model)
 
     p = tf.Variable(tf.zeros((len(x), dec.n_clusters)), trainable=False)
@@ -98,7 +114,8 @@ def cluster(
         trainer.reset()
         while result.n_iter < end:
             until = min(end, (result.n_iter // save_interval + 1) * save_interval)
-            trainer.train(until - result.n_iter)
+            rewrite = partial(log.rewrite, result.n_iter) if progress.bar is not None else None
+            trainer.train(until - result.n_iter, rewrite)
             result.n_iter = until
             check_finite(trainer.losses()["loss"], "the loss")
             save_if_due()
@@ -112,7 +129,9 @@ def cluster(
         for older in folder.intermediate_models(dec.name) if folder else ():
             older.unlink(missing_ok=True)
         save_if_due()
-    with checkpoint.stoppable():
+    progress = Progress(dec.name, maxiter, result.n_iter, verbose)
+    log = _Log(folder and folder.log(dec.name), dec, y, result.log, progress)
+    with checkpoint.stoppable(), progress:
         callbacks.on_train_begin()
         losses = {}
         for interval in count(checkpoint.epoch):  # so many are done
@@ -151,14 +170,16 @@ def _assign(dec, x):
     return q, codes
 
 
-def _initialize(dec, x, start, update_interval, checkpoint):
+def _initialize(dec, x, start, update_interval, checkpoint, verbose):
     """Sets the centres, unless the checkpoint has them; returns the ClusteringResult so far."""
     if not checkpoint.epoch:
         codes = predict(dec.encoder, x)
         with np.errstate(over="ignore"):
             check_finite(np.square(codes).sum(), "the codes' square, which distances are made of,")
         if not isinstance(start, Start):
-            start = STARTS[start](codes, dec.n_clusters, dec.seed)
+            if verbose:
+                print(f"Start: {start} of {len(codes)} codes", flush=True)
+            start = STARTS[start](codes, dec.n_clusters, dec.seed, verbose=verbose)
         dec.model.get_layer("clustering").set_weights([start.centers])
         checkpoint.arrays["start_labels"] = start.labels
         if start.posterior is not None:
@@ -183,10 +204,10 @@ def _identity(dec, x, start, augment):
 
 
 class _Log:
-    """The rows of `dec_log.csv` or `idec_log.csv`, which are printed too."""
+    """The rows of `dec_log.csv` or `idec_log.csv`, some or all of which are printed too."""
 
-    def __init__(self, path, dec, y, rows):
-        self.losses, self.y = dec.losses, y
+    def __init__(self, path, dec, y, rows, progress):
+        self.losses, self.y, self.progress, self.last = dec.losses, y, progress, ""
         self.table = GrowingTable(path, ["iter", "acc", "nmi", "ari", *dec.losses.values(), "delta_label"], rows)
 
     def add(self, result, losses, delta_label):
@@ -194,6 +215,20 @@ class _Log:
         scores = {} if self.y is None else metrics.scores(self.y, result.labels)
         values = scores | {column: losses[name] for name, column in self.losses.items() if name in losses}
         row = {name: round(float(value), 5) for name, value in (values | {"delta_label": delta_label}).items()}
-        print(f"Iter {result.n_iter}:", ", ".join(f"{name} = {value:.5f}" for name, value in row.items()), flush=True)
+        text = ", ".join(f"{name} = {value:.5f}" for name, value in row.items())
+        self.progress.line(f"Iter {result.n_iter}: {text}", is_due=_is_round(len(self.table.rows)))
+        shown = [f"loss {row[name]:.4g}" for name in list(self.losses.values())[:1] if name in row]
+        shown += [f"{delta_label:.2%} changed", *([f"nmi {row['nmi']:.4f}"] if scores else [])]
+        self.last = ", ".join(shown)
+        self.rewrite(result.n_iter, 0)
         self.table.add({"iter": result.n_iter} | row)
         return losses | scores | {"delta_label": delta_label}
+
+    def rewrite(self, begun, done):
+        """Shows in a terminal that `done` batches are done behind `begun`, and what the last row has."""
+        self.progress.rewrite(begun + done, f"batch {begun + done}/{self.progress.total}, {self.last}")
+
+
+def _is_round(number):
+    """Whether a number is 0, 1, 2, 5, 10, 20, 50, ...: a run's first rows, and then fewer and fewer of them."""
+    return str(number).rstrip("0") in ("", "1", "2", "5")

@@ -15,6 +15,7 @@ from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_limits
 
 from dec_keras import metrics
+from dec_keras.console import Progress
 from dec_keras.errors import InputError
 
 MANY_CODES = 100_000  # past these k-means goes through the codes in mini-batches, and a mixture is fitted to a sample
@@ -41,7 +42,11 @@ class Start(NamedTuple):
 
 
 def kmeans_start(
-    codes: np.ndarray | scipy.sparse.csr_matrix, n_clusters: int, seed: int | None = None, n_init: int = 20
+    codes: np.ndarray | scipy.sparse.csr_matrix,
+    n_clusters: int,
+    seed: int | None = None,
+    n_init: int = 20,
+    verbose: int = 0,
 ) -> Start:
     """k-means on the codes: the restart of lowest inertia (DEC paper, sections 3.2 and 4.3: 20 restarts).
 
@@ -52,6 +57,7 @@ def kmeans_start(
         n_clusters: k, from 1 to n.
         seed: int, or None for NumPy's global random state.
         n_init: number of restarts.
+        verbose: 0 is silent, but for warnings; more shows the progress of what takes long.
 
     Returns:
         Start.
@@ -67,7 +73,7 @@ def kmeans_start(
     return Start(kmeans.cluster_centers_, kmeans.labels_)
 
 
-def gmm_start(codes: np.ndarray, n_clusters: int, seed: int | None = None, n_init: int = 30) -> Start:
+def gmm_start(codes: np.ndarray, n_clusters: int, seed: int | None = None, n_init: int = 30, verbose: int = 0) -> Start:
     """A Gaussian mixture with full covariances on the codes: the restart that separates best.
 
     That is the one of highest ICL (Biernacki, Celeux, Govaert, PAMI 2000) for equal proportions: its likelihood, less
@@ -81,12 +87,17 @@ def gmm_start(codes: np.ndarray, n_clusters: int, seed: int | None = None, n_ini
     Raises:
         InputError: if there are too few different codes for such a mixture.
     """
-    mixture = _mixture(codes, n_clusters, seed, n_init)
+    mixture = _mixture(codes, n_clusters, seed, n_init, verbose)
     return Start(mixture.means_, _posterior(mixture, codes).argmax(axis=1))
 
 
 def manifold_start(
-    codes: np.ndarray, n_clusters: int, seed: int | None = None, n_init: int = 30, n_neighbors: int = 20
+    codes: np.ndarray,
+    n_clusters: int,
+    seed: int | None = None,
+    n_init: int = 30,
+    n_neighbors: int = 20,
+    verbose: int = 0,
 ) -> Start:
     """The mixture of `gmm_start` on UMAP of the codes, which unrolls clusters that are no ellipsoids.
 
@@ -103,14 +114,20 @@ def manifold_start(
     Returns:
         Start, with a posterior and a silhouette.
     """
-    on_manifold = _umap(np.asarray(codes), n_neighbors, seed)
-    posterior = _posterior(_mixture(on_manifold, n_clusters, seed, n_init), on_manifold)
+    on_manifold = _umap(np.asarray(codes), n_neighbors, seed, verbose)
+    posterior = _posterior(_mixture(on_manifold, n_clusters, seed, n_init, verbose), on_manifold)
     labels, centers = posterior.argmax(axis=1), posterior.T @ codes / posterior.sum(axis=0)[:, np.newaxis]
     sample = check_random_state(seed).permutation(len(codes))[:SILHOUETTE_CODES]
     return Start(centers, labels, posterior, metrics.silhouette(on_manifold[sample], labels[sample]))
 
 
-def auto_start(codes: np.ndarray, n_clusters: int, seed: int | None = None, on_manifold: Start | None = None) -> Start:
+def auto_start(
+    codes: np.ndarray,
+    n_clusters: int,
+    seed: int | None = None,
+    on_manifold: Start | None = None,
+    verbose: int = 0,
+) -> Start:
     """`manifold_start`, or `kmeans_start` where the clusters on the manifold are not separate, which is said.
 
     They are where their mean silhouette is at least `SEPARATE`. UMAP and a mixture give clusters of any codes, and of
@@ -120,13 +137,14 @@ def auto_start(codes: np.ndarray, n_clusters: int, seed: int | None = None, on_m
         on_manifold: what `manifold_start` gives, where that is known.
         others: as for `kmeans_start`.
     """
-    start = on_manifold or manifold_start(codes, n_clusters, seed)
+    start = on_manifold or manifold_start(codes, n_clusters, seed, verbose=verbose)
     separate = start.silhouette >= SEPARATE
-    print(f"The clusters on the manifold are {'' if separate else 'not '}separate (silhouette {start.silhouette:.2f}).")
-    return start if separate else kmeans_start(codes, n_clusters, seed)
+    if verbose:
+        print(f"The clusters on the manifold are {'' if separate else 'not '}separate (silhouette {start.silhouette:.2f}).")
+    return start if separate else kmeans_start(codes, n_clusters, seed, verbose=verbose)
 
 
-def _umap(codes, n_neighbors, seed):
+def _umap(codes, n_neighbors, seed, verbose):
     """UMAP of the codes, float32 array of their shape."""
     import umap  # takes seconds
 
@@ -134,7 +152,8 @@ def _umap(codes, n_neighbors, seed):
         raise InputError(f"start is manifold: it needs more than {n_neighbors} samples; start from k-means.")
     fitted = np.sort(check_random_state(seed).permutation(len(codes))[:MANY_CODES])
     which = f"{MANY_CODES} of the" if len(codes) > MANY_CODES else f"the {len(codes)}"
-    print(f"UMAP is fitted to {which} codes.", flush=True)
+    if verbose or len(codes) > MANY_CODES:
+        print(f"UMAP is fitted to {which} codes.", flush=True)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "n_jobs value", UserWarning)  # a seed is for one thread, as it should be
         mapper = umap.UMAP(n_neighbors=n_neighbors, min_dist=0.0, n_components=codes.shape[1], random_state=seed)
@@ -147,14 +166,18 @@ def _umap(codes, n_neighbors, seed):
     return on_manifold
 
 
-def _mixture(codes, n_clusters, seed, n_init):
+def _mixture(codes, n_clusters, seed, n_init, verbose):
     """The GaussianMixture that `gmm_start` tells of."""
     random = check_random_state(seed)
     order = random.permutation(len(codes))
     if len(codes) > MANY_CODES:
         print(f"The mixture is fitted to {MANY_CODES} of the codes.")
-    with _repeatable():
-        restarts = [_restart(codes[order[:SEARCH_CODES]], n_clusters, i, random) for i in range(n_init)]
+    with _repeatable(), Progress("Mixture", n_init, verbose=verbose) as progress:
+        restarts = []
+        for i in range(n_init):
+            restarts.append(_restart(codes[order[:SEARCH_CODES]], n_clusters, i, random))
+            progress.rewrite(i + 1, f"restart {i + 1}/{n_init}")
+            progress.line(f"Mixture: restart {i + 1}/{n_init}, {progress.left(i + 1)} left", is_due=i % 10 == 0)
         best = max(filter(None, restarts), key=itemgetter(0), default=None)
         if best is None:
             raise InputError(

@@ -1,13 +1,13 @@
 """Pretraining of the autoencoder: end to end, or layer by layer as in the DEC paper (section 3.2)."""
 
 import random
-import sys
+from functools import partial
 
 import keras
 from keras import layers
 
 from dec_keras import metrics
-from dec_keras.console import is_terminal
+from dec_keras.console import Progress
 from dec_keras.errors import check_finite, check_number
 from dec_keras.files.atomic import GrowingTable
 from dec_keras.files.models import load_weights, read_attributes, save_model
@@ -18,7 +18,7 @@ from dec_keras.training.pipeline import batches_per_epoch, endless_batches, pred
 from dec_keras.training.steps import Trainer, configuration
 
 
-def pretrain(dec, x, y, *, optimizer, epochs, batch_size, augment, folder, schedule, callbacks, resume):
+def pretrain(dec, x, y, *, optimizer, epochs, batch_size, augment, folder, schedule, callbacks, resume, verbose):
     """Pretrains `dec.autoencoder` end to end to reconstruct x (mean squared error), as DEC-keras and IDEC-toy do.
 
     Writes `pretrain_log.csv` (epoch, loss; acc and nmi in the epochs scored), `ae_weights.h5`, and on the way
@@ -39,13 +39,14 @@ def pretrain(dec, x, y, *, optimizer, epochs, batch_size, augment, folder, sched
         callbacks: Keras callbacks, called at the start and end of every epoch.
         resume: whether to go on with the same training from the files in `folder`, if one was cut off there, and from
             its weights, whatever those of `dec` are.
+        verbose: 0 is silent, 1 shows progress, in one line or about ten, 2 prints a line an epoch.
 
     Raises:
         FloatingPointError: if the training diverges; no weights are then written.
         InputError: if `resume` and the checkpoint is of another training, or damaged.
     """
     run = {"pretraining": "end-to-end", "optimizer": configuration(optimizer), "schedule": schedule}
-    training = _Pretraining(dec, x, y, epochs, batch_size, augment, folder, callbacks, resume, run)
+    training = _Pretraining(dec, x, y, epochs, batch_size, augment, folder, callbacks, resume, run, verbose)
     if training.is_finished():
         return
     if schedule == "cosine":
@@ -54,7 +55,7 @@ def pretrain(dec, x, y, *, optimizer, epochs, batch_size, augment, folder, sched
     training.save()
 
 
-def pretrain_layerwise(dec, x, y, *, epochs, batch_size, augment, folder, callbacks, resume):
+def pretrain_layerwise(dec, x, y, *, epochs, batch_size, augment, folder, callbacks, resume, verbose):
     """Pretrains `dec.autoencoder` as the DEC paper does (section 3.2): greedily, layer by layer, then end to end.
 
     Layer i is a denoising autoencoder of the codes of the layers below, which stay as they are: dropout of 20 % on its
@@ -70,7 +71,7 @@ def pretrain_layerwise(dec, x, y, *, epochs, batch_size, augment, folder, callba
     """
     epochs = epochs or -(-PAPER_BATCHES // batches_per_epoch(x, batch_size))
     run = {"pretraining": "layerwise"}
-    training = _Pretraining(dec, x, y, epochs, batch_size, augment, folder, callbacks, resume, run)
+    training = _Pretraining(dec, x, y, epochs, batch_size, augment, folder, callbacks, resume, run, verbose)
     if training.is_finished():
         return
     n_layers = len(dec.dims) - 1
@@ -89,9 +90,9 @@ class _Pretraining:
         run: dict of what, beside the other arguments, a pretraining has to share with another to end like it.
     """
 
-    def __init__(self, dec, x, y, epochs, batch_size, augment, folder, callbacks, resume, run):
+    def __init__(self, dec, x, y, epochs, batch_size, augment, folder, callbacks, resume, run, verbose):
         self.dec, self.x, self.y, self.epochs, self.batch_size, self.augment = dec, x, y, epochs, batch_size, augment
-        self.folder, self.callbacks, self.resume = folder, callbacks, resume
+        self.folder, self.callbacks, self.resume, self.verbose = folder, callbacks, resume, verbose
         run |= {"dims": dec.dims, "epochs": epochs, "batch_size": batch_size, "seed": dec.seed}
         run |= {"augment": True} if augment else {}
         self.run = as_json(run | {"samples": len(x), "checksum": x.checksum})
@@ -112,22 +113,24 @@ class _Pretraining:
         load_weights(self.dec.autoencoder, path)
         seconds = check_number(f"the pretraining's time in {path}", pretraining.get("seconds"), at_least=0)
         self.dec.pretrain_seconds = seconds
-        print(f"Pretrained already: {path}")
+        if self.verbose:
+            print(f"Pretrained already: {path}")
         return True
 
     def layer(self, i):
         """Trains layer i, as a denoising autoencoder of the codes of the layers below."""
         dims = self.dec.dims
-        print(f"Layer {i}: {dims[i]}-{dims[i + 1]}-{dims[i]}")
+        if self.verbose:
+            print(f"Layer {i}: {dims[i]}-{dims[i + 1]}-{dims[i]}", flush=True)
         log = self.folder and self.folder.layer_log(i)
         epochs = -(-self.epochs // 2)
-        self.fit(_denoiser(self.dec, i), _sgd_with_drops(), epochs, i, log, below=_below(self.dec, i))
+        self.fit(f"Layer {i}", _denoiser(self.dec, i), _sgd_with_drops(), epochs, i, log, below=_below(self.dec, i))
 
     def fit_whole(self, optimizer, stage):
         """Trains all layers together."""
         log = self.folder and self.folder.pretrain_log
         score = self._score if self.y is not None else None
-        self.fit(self.dec.autoencoder, optimizer, self.epochs, stage, log, self.callbacks, score)
+        self.fit("Pretraining", self.dec.autoencoder, optimizer, self.epochs, stage, log, self.callbacks, score)
 
     def save(self):
         self.dec.pretrain_seconds = self.checkpoint.seconds
@@ -136,7 +139,7 @@ class _Pretraining:
             save_model(self.dec.autoencoder, self.folder.ae_weights, self.dec.attributes | {"pretraining": pretraining})
         self.checkpoint.end()
 
-    def fit(self, model, optimizer, epochs, stage, log, callbacks=(), score=None, below=None):
+    def fit(self, name, model, optimizer, epochs, stage, log, callbacks=(), score=None, below=None):
         """Trains `model` to reconstruct x, or the codes that the model `below` makes of it.
 
         Codes are made batch by batch: of all samples they can be larger than x.
@@ -156,19 +159,27 @@ class _Pretraining:
         batches = endless_batches(self.x, self.batch_size, shuffle, checkpoint.epoch * steps, augment)
         trainer = Trainer(model, batches, to_itself, epochs * steps)
         callbacks = keras.callbacks.CallbackList(callbacks, model=model)
-        verbose = 0 if sys.stdout is None else 1 if is_terminal(sys.stdout) else 2  # a bar, or a line an epoch
-        with checkpoint.stoppable():
+        progress = Progress(name, epochs * steps, checkpoint.epoch * steps, self.verbose)
+        scores = {}
+
+        def rewrite(epoch, done):
+            values = {"loss": trainer.losses()["loss"]} | scores
+            shown = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+            progress.rewrite(epoch * steps + done, f"epoch {epoch + 1}/{epochs}, {shown}")
+
+        with checkpoint.stoppable(), progress:
             model.stop_training = False
             callbacks.on_train_begin()
             for epoch in range(checkpoint.epoch, epochs):
                 callbacks.on_epoch_begin(epoch)
-                print(f"Epoch {epoch + 1}/{epochs}")
-                progress = keras.utils.Progbar(steps, verbose=verbose, stateful_metrics=["loss"])
                 trainer.reset()
-                trainer.train(steps, lambda done: progress.update(done, trainer.losses().items()))  # noqa: B023
+                trainer.train(steps, partial(rewrite, epoch) if progress.bar is not None else None)
                 logs = trainer.losses()
                 check_finite(logs["loss"], "the reconstruction loss")
-                logs |= score(epoch) if score else {}
+                scored = score(epoch) if score else {}
+                scores |= scored
+                logs |= scored
+                self._say(progress, epoch, epochs, steps, logs)
                 callbacks.on_epoch_end(epoch, logs)
                 table.add({"epoch": epoch} | {name: logs.get(name, "NA") for name in table.columns[1:]})
                 if model.stop_training:  # as callbacks such as EarlyStopping ask for
@@ -181,9 +192,14 @@ class _Pretraining:
         if epoch % max(1, self.epochs // 10):
             return {}
         _, labels, *_ = kmeans_start(predict(self.dec.encoder, self.x), self.dec.n_clusters, self.dec.seed)
-        acc, nmi = metrics.acc(self.y, labels), metrics.nmi(self.y, labels)
-        print(f"{' ' * 8}|==>  acc: {acc:.4f},  nmi: {nmi:.4f}  <==|", flush=True)
-        return {"acc": acc, "nmi": nmi}
+        return {"acc": metrics.acc(self.y, labels), "nmi": metrics.nmi(self.y, labels)}
+
+    @staticmethod
+    def _say(progress, epoch, epochs, steps, logs):
+        values = ", ".join(f"{name} {value:.4f}" for name, value in logs.items())
+        left = progress.left((epoch + 1) * steps)
+        is_due = epoch % max(1, -(-epochs // 10)) == 0
+        progress.line(f"Epoch {epoch + 1}/{epochs}: {values}, {left} left", is_due)
 
 
 def _denoiser(dec, i):

@@ -40,7 +40,7 @@ def parse_run(method, arguments=None):
         parser.error("--resume is for one host: hosts cut off at different moments cannot go on together")
     save_dir = args.save_dir or ("results" if args.positional is None else f"results/{method.lower()}")
     config = config_of(parser, method, args, args.positional or args.dataset or "mnist", args.n_clusters)
-    names = ("resume", "save_models", "figures", "tensorboard", "strategy")
+    names = ("resume", "save_models", "verbose", "figures", "tensorboard", "strategy")
     command = shlex.join([parser.prog, *arguments])
     return config, RunOptions(Path(save_dir), command=command, **{name: getattr(args, name) for name in names})
 
@@ -125,6 +125,9 @@ def add_shared_options(parser):
     add("--batch_size", default=BATCH_SIZE, help="samples a batch, in both phases (default: %(default)s)")
     seed = "of weights, batches and k-means: the same seed, the same result (default: %(default)s)"
     add("--seed", default=0, help=seed)
+    add = output.add_mutually_exclusive_group().add_argument
+    add("--quiet", dest="verbose", action="store_const", const=0, default=1, help="show neither settings nor progress")
+    add("--verbose", action="store_const", const=2, help="print a line for every epoch and every refresh of P")
     return data, method, training, output
 
 

@@ -153,6 +153,7 @@ class RunOptions:
         save_dir: Path of the results' folder.
         resume: whether to go on with the same run in `save_dir`, if one was cut off there.
         save_models: whether to save the model every five epochs of the clustering phase too.
+        verbose: as for `DEC.fit`; 0 shows no settings either.
         figures, tensorboard: whether to draw the run, and to log it for TensorBoard.
         strategy: "none", "mirrored" or "multiworker", a tf.distribute strategy.
         command: the command line, for run.json.
@@ -161,6 +162,7 @@ class RunOptions:
     save_dir: Path = Path("results")
     resume: bool = False
     save_models: bool = False
+    verbose: int = 1
     figures: bool = False
     tensorboard: bool = False
     strategy: str = "none"

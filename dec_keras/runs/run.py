@@ -75,7 +75,8 @@ def run(method, config, options):
         folder = run_folder(options.save_dir / f"worker{host}" if host else options.save_dir)
         with lock_folder(folder.path):
             record = Record(folder, config.as_json() | {"dims": dec.dims}, data.x, options)
-            print_settings(record.values["settings"], folder)
+            if options.verbose:
+                print_settings(record.values["settings"], folder)
             if record.is_finished:
                 print(f"The run in {folder.path} came to its end; without --resume it begins anew.")
                 dec.load_weights(folder.model(dec.name))
@@ -173,9 +174,10 @@ def finished_if_done(dec):
 
 
 def output(folder, phase, options):
-    """The arguments of a phase that say where its files go."""
+    """The arguments of a phase that say where its files go, and what it prints."""
     callbacks = [tensorboard.log(folder.tensorboard(phase), keep=options.resume)] if options.tensorboard else []
-    return {"save_dir": folder.path, "resume": options.resume, "callbacks": callbacks}
+    files = {"save_dir": folder.path, "resume": options.resume, "callbacks": callbacks}
+    return files | {"verbose": options.verbose}
 
 
 def save_assignments(dec, data, folder, options):

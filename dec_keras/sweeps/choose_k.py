@@ -39,7 +39,7 @@ COLUMNS = (
 )
 
 
-def choose_k(method, config, ks, validation, save_dir):
+def choose_k(method, config, ks, validation, save_dir, verbose=1):
     """Pretrains (or loads pretrained weights), measures each k that is not there yet, suggests one, and draws.
 
     Args:
@@ -48,6 +48,7 @@ def choose_k(method, config, ks, validation, save_dir):
         ks: range of numbers of clusters.
         validation: share of the samples that G's validation loss is taken on.
         save_dir: Path.
+        verbose: of the pretraining, as for `DEC.pretrain`.
 
     Returns:
         k or None, and the reason in words, as `suggest` gives them.
@@ -61,7 +62,8 @@ def choose_k(method, config, ks, validation, save_dir):
             rows = {}
             if not config.ae_weights:
                 pretrain = getattr(build(method, config, data), config.pretrain_method)
-                pretrain(data.x, None, **config.pretrain_arguments(), save_dir=folder.path, resume=True)
+                files = {"save_dir": folder.path, "resume": True}
+                pretrain(data.x, None, **config.pretrain_arguments(), **files, verbose=verbose)
             write_text(folder.path / "settings.json", json.dumps(identity, indent=1))
         config = replace(config, ae_weights=config.ae_weights or folder.ae_weights)
         print("  ".join(f"{name:>{max(len(name), 6)}}" for name in COLUMNS))

@@ -29,6 +29,7 @@ def sweep(args, run_trial):
     """
     if args.report_only:
         write_report(args.folder)
+        print(f"Results: {args.folder / 'README.md'}")
         return False
     settings = {name: getattr(args, name) for name in ("protocol", "seed", "pretrain_epochs", "maxiter")}
     files = {label: dataset for label, dataset in args.datasets.items() if label not in DATASETS}

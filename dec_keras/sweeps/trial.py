@@ -19,6 +19,7 @@ from dec_keras.method.initial_centers import STARTS, kmeans_start
 from dec_keras.runs.config import RunConfig
 from dec_keras.runs.record import peak_memory, versions
 from dec_keras.runs.run import build, prepare
+from dec_keras.sweeps.results import PHASE
 
 START_OF = {"AE+k-means": "kmeans", "AE+GMM": "gmm", "AE+UMAP+GMM": "manifold"}
 
@@ -59,7 +60,7 @@ class Trial:
 
     def row(self, method):
         """A row of results.csv."""
-        print(f"\n{self.task['label']}, trial {self.task['trial']}: {method}", flush=True)
+        self.say(method)
         if self.data is None:
             self.config, self.data = prepare(self.config)
         pretrain_seconds = None if method == "k-means" else self.pretrain_seconds
@@ -78,6 +79,10 @@ class Trial:
             "peak_memory_mb": peak_memory(),
             **versions(),
         }
+
+    def say(self, phase):
+        """Prints what begins, in a line that the sweep shows too."""
+        print(f"{PHASE}{self.task['label']}, trial {self.task['trial']}: {phase}", flush=True)
 
     def cluster(self, method):
         """Labels, and what else a row says of the clustering."""
@@ -123,6 +128,7 @@ class Trial:
         if self.pretraining_error is not None:
             raise self.pretraining_error
         try:
+            self.say("pretraining")
             dec = build(self.methods["DEC"], self.config, self.data)
             pretrain = getattr(dec, self.config.pretrain_method)
             pretrain(
