@@ -31,6 +31,7 @@ from dec_keras.errors import check_whole
 from dec_keras.files.models import load_weights
 from dec_keras.method.clustering import ClusteringResult
 from dec_keras.method.protocols import BATCH_SIZE, CODE_DIMS, MAX_SEED, MAXITER, TOL
+from dec_keras.method.saved_model import load_model
 from dec_keras.runs.config import RunConfig
 from dec_keras.training.steps import OptimizerLike
 from IDEC import IDEC
@@ -99,6 +100,30 @@ class DECClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
     random_state: int | np.random.RandomState | None = None
     verbose: int = 0
 
+    @classmethod
+    def from_h5(cls, path: str | PathLike) -> Self:
+        """A fitted estimator from a model that DEC.py, IDEC.py, or a fit with `save_dir` saved.
+
+        It predicts as that model does, of X that is scaled as it was in training. What only a fit knows is missing:
+        labels_, embedding_, n_iter_, stop_reason_, history_.
+
+        Args:
+            path: of `DEC_model_final.h5`, or of `IDEC_model_final.h5`, which serves both classes; the suffix may be
+                left out.
+
+        Raises:
+            InputError: if there is no such file, or it is none of theirs.
+        """
+        model = load_model(path)
+        layer = model.get_layer("clustering")
+        codes = [each.units for each in model.layers if each.name.startswith("encoder_")]
+        dims = [model.input_shape[1], *codes]
+        estimator = cls(layer.n_clusters, dims=tuple(codes))
+        estimator._dec = cls._method(dims, layer.n_clusters, layer.alpha)
+        estimator._dec.load_weights(path)
+        estimator.cluster_centers_, estimator.n_features_in_ = estimator._dec.centers, dims[0]
+        return estimator
+
     def fit(self, X: MatrixLike, y: object = None) -> Self:
         """Pretrains and clusters.
 
@@ -138,9 +163,17 @@ class DECClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
         """Clusters of samples, new ones too: int array of shape `(n,)` for X of shape `(n, d)`."""
         return self._fitted().predict(self._validated(X, reset=False))
 
+    def predict_proba(self, X: MatrixLike) -> np.ndarray:
+        """Soft assignment Q, DEC's `soft_labels`: float32 array of shape `(n, n_clusters)`, rows sum to 1."""
+        return self._fitted().soft_labels(self._validated(X, reset=False))
+
+    soft_labels = predict_proba
+
     def transform(self, X: MatrixLike) -> np.ndarray:
         """Codes z: float32 array of shape `(n, dims[-1])`, or a DataFrame after `set_output(transform="pandas")`."""
         return self._fitted().extract_features(self._validated(X, reset=False))
+
+    extract_features = transform  # where DEC's name means the same
 
     def score(self, X: MatrixLike, y: object = None) -> float:
         """Mean silhouette of the predicted clusters of X, in the space of X: in [-1, 1], higher is better.
@@ -187,14 +220,15 @@ class DECClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
         """Keras models do not pickle together: their dims and weights stand for them."""
         state = dict(super().__getstate__())
         if dec := state.pop("_dec", None):
-            state["_model"] = {"dims": dec.dims, "n_clusters": dec.n_clusters, "weights": dec.clusterer.get_weights()}
+            shape = {"dims": dec.dims, "n_clusters": dec.n_clusters, "alpha": dec.alpha}
+            state["_model"] = shape | {"weights": dec.clusterer.get_weights()}
         return state
 
     def __setstate__(self, state):
         model = state.pop("_model", None)
         super().__setstate__(state)
         if model:
-            self._dec = self._method(model["dims"], model["n_clusters"])
+            self._dec = self._method(model["dims"], model["n_clusters"], model.get("alpha", 1.0))
             self._dec.clusterer.set_weights(model["weights"])
 
 

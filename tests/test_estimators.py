@@ -39,7 +39,13 @@ eagerly = pytest.mark.usefixtures("without_graphs")
 
 @eagerly
 @pytest.mark.filterwarnings("ignore:Only . of . clusters hold samples")
-@parametrize_with_checks([tiny(DECClustering), tiny(IDECClustering)])
+@parametrize_with_checks(
+    [tiny(DECClustering), tiny(IDECClustering)],
+    expected_failed_checks=lambda _: dict.fromkeys(
+        ("check_estimator_sparse_array", "check_estimator_sparse_matrix"),
+        "it takes whatever has predict_proba for a classifier; other tests are of sparse X",
+    ),
+)
 def test_scikit_learns_own_checks_pass(estimator, check):
     check(estimator)
 
@@ -271,3 +277,33 @@ def test_documented_pipeline_and_search_run_on_digits():
     assert metrics.acc(names["y"], names["labels"]) > 0.7
     assert names["z"].shape == (1797, 10)
     assert names["k"] == 10
+
+
+@BOTH
+def test_soft_labels_are_those_of_dec(Estimator, blobs):
+    fitted = tiny(Estimator).fit(blobs[0])
+    q = fitted.predict_proba(blobs[0])
+    np.testing.assert_array_equal(q, fitted._dec.soft_labels(blobs[0]))
+    np.testing.assert_array_equal(q.argmax(axis=1), fitted.labels_)
+    np.testing.assert_array_equal(fitted.soft_labels(blobs[0]), q)
+    np.testing.assert_array_equal(fitted.extract_features(blobs[0]), fitted.embedding_)
+
+
+@pytest.mark.parametrize(
+    ("Estimator", "saved"), [(DECClustering, "DEC"), (IDECClustering, "IDEC"), (DECClustering, "IDEC")]
+)
+def test_a_saved_model_is_a_fitted_estimator(Estimator, saved, blobs, tmp_path):
+    x, _ = blobs
+    dec = {"DEC": DEC, "IDEC": IDEC}[saved](helpers.DIMS, 3, alpha=2.0, seed=0)
+    dec.pretrain(x, epochs=2, verbose=0)
+    dec.fit(x, maxiter=2, save_dir=tmp_path, verbose=0)
+    loaded = Estimator.from_h5(tmp_path / f"{saved}_model_final")
+    for estimator in (loaded, pickle.loads(pickle.dumps(loaded))):
+        np.testing.assert_allclose(estimator.predict_proba(x), dec.soft_labels(x), atol=1e-6)
+        np.testing.assert_allclose(estimator.transform(x), dec.extract_features(x), atol=1e-6)
+        np.testing.assert_array_equal(estimator.cluster_centers_, dec.centers)
+    assert (loaded.n_clusters, loaded.dims) == (3, (16, 16, 3))
+    with pytest.raises(ValueError, match="expecting 6 features"):
+        loaded.predict(x[:, :5])
+    with pytest.raises(InputError, match="no weights file"):
+        Estimator.from_h5(tmp_path / "nothing.h5")
