@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from dec_keras.console import import_tensorflow, script_errors
 from dec_keras.data.reading import ALIASES, DATASETS
-from dec_keras.errors import InputError, check_whole
+from dec_keras.errors import InputError, check_whole, nearest
 from dec_keras.method.protocols import MAX_SEED, MAXITER, PROTOCOLS
 from dec_keras.sweeps.results import METHODS, PHASE
 from dec_keras.sweeps.sweep import sweep
@@ -92,7 +92,8 @@ def named(datasets):
     for dataset in dict.fromkeys(ALIASES.get(dataset, dataset) for dataset in datasets):
         path, known = Path(dataset), dataset in DATASETS
         if not known and not path.is_file():
-            raise InputError(f"There is no data set or file {dataset!r}: choose from {', '.join(DATASETS)}.")
+            guess = nearest(dataset, (*DATASETS, *ALIASES))
+            raise InputError(f"There is no data set or file {dataset!r}: choose from {', '.join(DATASETS)}.{guess}")
         name = dataset if known else path.stem
         if not known and name in (*DATASETS, *ALIASES):
             raise InputError(f"{dataset} is called like the data set {name}: rename it.")

@@ -1,5 +1,6 @@
 """Errors in one sentence, and checks of arguments that raise them."""
 
+import difflib
 import math
 
 import numpy as np
@@ -15,6 +16,13 @@ def float_or_nan(value):
         return float(value)
     except (TypeError, ValueError, OverflowError):
         return math.nan
+
+
+def nearest(name, choices):
+    """ " Did you mean usps?" for a name that is nearly one of `choices`, to stand behind an error's sentence; or ""."""
+    by_small_letters = {choice.lower(): choice for choice in choices}
+    found = difflib.get_close_matches(str(name).lower(), by_small_letters, n=1)
+    return f" Did you mean {by_small_letters[found[0]]}?" if found else ""
 
 
 def check_whole(name, value, at_least, at_most=None):

@@ -4,6 +4,7 @@ import bz2
 import csv
 import gzip
 import io
+import json
 import os
 import sys
 from dataclasses import replace
@@ -17,10 +18,12 @@ import scipy.sparse
 from PIL import Image
 from sklearn.datasets import dump_svmlight_file
 
-from dec_keras.data import dialect, reading
+from dec_keras.data import dialect, reading, user_data
 from dec_keras.data.datasets import load_data
 from dec_keras.data.reading import Reading
 from dec_keras.errors import InputError
+from dec_keras.runs import command_line
+from dec_keras.runs.config import RunConfig
 from tests.helpers import load_arrays as load
 
 X = np.round(np.random.default_rng(0).random((12, 5)) * 10, 3)
@@ -632,3 +635,62 @@ def test_arrays_of_images_have_their_shape(tmp_path):
     for shape, expected in (((4, 5, 6), (5, 6)), ((4, 5, 6, 3), (5, 6, 3)), ((4, 5, 6, 1), (5, 6)), ((4, 5), None)):
         np.save(tmp_path / "x.npy", np.zeros(shape, np.uint8))
         assert load(str(tmp_path / "x.npy"))[2].image_shape == expected
+
+
+CELLS = "id,a,junk,b,kind\n007,1,x,2,u\n008,3,y,4,v\n009,5,z,6,u\n"
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"label_column": "kind", "id_column": "id", "drop_columns": ["junk"]},
+        {"label_column": "-1", "id_column": "0", "drop_columns": ["2"]},
+    ],
+)
+@pytest.mark.parametrize("named", [True, False])
+def test_columns_are_dropped_and_one_names_the_samples(tmp_path, how, named):
+    if not named and how["id_column"] == "id":
+        how = {"label_column": "4", "id_column": "-5", "drop_columns": ["-3"]}
+    (tmp_path / "x.csv").write_text(CELLS if named else CELLS.partition("\n")[2])
+    x, y, about = user_data.read(tmp_path / "x.csv", Reading(**how, header=named))
+    assert x.tolist() == [[1, 2], [3, 4], [5, 6]]
+    assert (list(y), about.names) == (["u", "v", "u"], ["007", "008", "009"])
+    kept = reading.attributes(about.reading)
+    kept["reading"] = json.loads(json.dumps(kept["reading"]))  # as a model's file holds it
+    new = reading.from_attributes(kept, n_features=2)
+    assert user_data.read(tmp_path / "x.csv", new)[0].tolist() == x.tolist()
+    (tmp_path / "alone.csv").write_text("a,b\n1,2\n3,4\n" if named else "1,2\n3,4\n")
+    new_x, _, new_about = user_data.read(tmp_path / "alone.csv", new)
+    assert (new_x.tolist(), new_about.names) == ([[1, 2], [3, 4]], None)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"id_column": "idd"}, r"no column 'idd' for --id_column: it has the columns id, .* Did you mean id\?$"),
+        ({"drop_columns": ["Junk"]}, r"no column 'Junk' for --drop_columns: .* from 0 to 4\. Did you mean junk\?$"),
+        ({"label_column": "knid"}, r"no column 'knid' for --label_column: .* Did you mean kind\?$"),
+        ({"drop_columns": ["9"]}, r"no column '9' for --drop_columns"),
+    ],
+)
+def test_a_column_that_is_not_there_is_told_and_guessed(tmp_path, how, message):
+    (tmp_path / "x.csv").write_text(CELLS)
+    with pytest.raises(InputError, match=message):
+        user_data.read(tmp_path / "x.csv", Reading(**how))
+
+
+def test_columns_of_what_is_no_table_are_told(tmp_path):
+    np.save(tmp_path / "x.npy", np.ones((3, 2)))
+    with pytest.raises(InputError, match=r"x\.npy is no table"):
+        user_data.read(tmp_path / "x.npy", Reading(id_column="id"))
+
+
+@pytest.mark.parametrize(("name", "guess"), [("usp", "usps"), ("MNIST", "mnist"), ("reutres", "reuters")])
+def test_a_data_set_that_is_nearly_one_is_guessed(name, guess):
+    with pytest.raises(InputError, match=rf"no data set '{name}': choose from .* Did you mean {guess}\?$"):
+        command_line.check_paths(RunConfig(dataset=name))
+    with pytest.raises(InputError, match=rf"Did you mean {guess}\?$"):
+        load(name)
+    with pytest.raises(InputError) as told:
+        command_line.check_paths(RunConfig(dataset="imagenet-21k"))
+    assert "Did you mean" not in str(told.value)

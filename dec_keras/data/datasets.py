@@ -22,7 +22,7 @@ from dec_keras.data.download import Mirror, download
 from dec_keras.data.reading import ALIASES, About, Reading
 from dec_keras.data.samples import Samples, check_classes, check_labels
 from dec_keras.data.user_data import READERS, is_own, read
-from dec_keras.errors import InputError
+from dec_keras.errors import InputError, nearest
 from dec_keras.files.untrusted import explain_errors, in_brief
 
 DATA = (CHECKOUT or Path.cwd()) / "data"
@@ -73,7 +73,7 @@ def load(name, how=None):
     else:
         raise InputError(
             f"There is no data set {name!r}: choose from {', '.join(DATASETS)}, or give the path of a folder of images "
-            f"or of a file ({', '.join(READERS)})."
+            f"or of a file ({', '.join(READERS)})." + nearest(name, (*DATASETS, *ALIASES))
         )
     try:
         x = Samples(x, image_shape=about.image_shape)

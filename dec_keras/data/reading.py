@@ -40,6 +40,8 @@ class Reading:
     Attributes:
         label_column: of a table: the labels' column, its name or its number from 0, negative from the end; of a file
             of arrays: the name of the labels' array. None: a table has none, and arrays are named as in `PAIRS`.
+        id_column: of a table: the column that names the samples, its name or number; None: one that is found out.
+        drop_columns: of a table: names or numbers of columns that are left out; None: none.
         header: whether the first line of a table of text holds the names of its columns; None: it is found out.
         image_size: (height, width) that images are brought to; None: they must all have one size.
         color: images in red, green and blue, not in grey.
@@ -52,6 +54,8 @@ class Reading:
     """
 
     label_column: str | None = None
+    id_column: str | None = None
+    drop_columns: tuple | list | None = None
     header: bool | None = None
     image_size: tuple | None = None
     color: bool = False
@@ -143,7 +147,9 @@ def from_attributes(attributes, n_features=None):
             reading = replace(reading, bits=check_whole("bits", reading.bits, at_least=8, at_most=16))
         if reading.background not in (None, *BACKGROUNDS):
             raise ValueError(f"no background {reading.background}")
-        return replace(reading, label_column=None if reading.label_column is None else str(reading.label_column))
+        label, identifier = (None if name is None else str(name) for name in (reading.label_column, reading.id_column))
+        dropped = None if reading.drop_columns is None else list(map(str, reading.drop_columns))
+        return replace(reading, label_column=label, id_column=identifier, drop_columns=dropped)
     except (TypeError, ValueError) as error:
         raise InputError(
             f"The model's file says that its data were read by {known}, which is damaged ({error})."

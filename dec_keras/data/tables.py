@@ -10,7 +10,7 @@ import pandas as pd
 
 from dec_keras.data import dialect
 from dec_keras.data.reading import About, listed
-from dec_keras.errors import InputError
+from dec_keras.errors import InputError, nearest
 from dec_keras.files import guard
 from dec_keras.files.untrusted import check_expansion, in_brief, text_array, unpacked
 
@@ -39,6 +39,8 @@ def csv_file(path, how):
         "skipinitialspace": True,
         "low_memory": False,
     }
+    if how.id_column is not None and how.n_features != len(rows[0]):  # as it is written: 007 is not 7
+        parsing["dtype"] = {_key(rows[0], how.id_column, named): str}
     frame = _parsed(path, parsing)
     if not (named and rows[0][-1].strip()) and frame.shape[1] > 1 and frame.iloc[:, -1].isna().all():
         parsing["usecols"] = range(len(rows[0]) - 1)  # the lines end in a separator
@@ -47,6 +49,17 @@ def csv_file(path, how):
     if any(column.str.strip().str.fullmatch(COMMAS).any() for column in texts):
         frame = _parsed(path, parsing | dialect.number_format(path, _parsed(path, parsing | {"dtype": str})))
     return _from_frame(path, frame, how, named)
+
+
+def _key(first, asked, named):
+    """What pandas calls the column that is asked for by its name or its number."""
+    if named and asked in first:
+        return asked
+    try:
+        at = range(len(first))[int(asked)]
+    except (ValueError, IndexError):
+        return asked  # which is told later
+    return first[at] if named else at
 
 
 @contextmanager
@@ -153,23 +166,52 @@ def parquet_file(path, how):
 def _from_frame(path, frame, how, named):
     """x and y of a table; new data may lack the labels, and have their columns in any order if they are named."""
     frame.columns = frame.columns.map(str)
-    ids = frame.columns[0] if frame.shape[1] > 1 and _names_samples(frame.iloc[:, 0]) else None
-    label = _label_column(path, frame, how, frame.shape[1] - (ids is not None))
+    dropped, ids = _unused(path, frame, how)
+    is_found = ids is None and frame.shape[1] > 1 and frame.columns[0] not in dropped
+    is_found = is_found and _names_samples(frame.iloc[:, 0])
+    ids = frame.columns[0] if is_found else ids
+    label = _label_column(path, frame, how, frame.shape[1] - (ids is not None) - len(dropped))
     y = None if label is None else _labels(path, frame[label], label)
-    if ids not in (None, label):
+    if is_found and ids != label:
         print(f"{path}: {f'column {ids}' if named else 'the first column'}, all different, names the samples.")
+    if ids is not None and not (is_found and ids == label):
         frame = frame.set_index(ids)
+    frame = frame.drop(columns=dropped, errors="ignore")
     if named and how.features is not None:
         if lacking := [name for name in how.features if name not in frame]:
             raise InputError(f"{path} lacks {_columns(lacking)}, which the model was trained on.")
         x = frame[how.features]
     else:
-        x = frame.drop(columns=[] if label is None else [label])
+        x = frame.drop(columns=[] if label is None else [label], errors="ignore")
     _check_numbers(path, x)
     names = None if isinstance(frame.index, pd.RangeIndex) else [str(name) for name in frame.index]
     features = x.columns.tolist() if named else None
     how = replace(how, label_column=label) if named and label is not None else how  # new data may have it elsewhere
     return x.to_numpy(np.float64), y, About(names, features, reading=how)
+
+
+def _unused(path, frame, how):
+    """Names of the columns that `drop_columns` asks for, and of the one that `id_column` asks for, or None."""
+    if how.n_features == frame.shape[1]:
+        return [], None  # new data that have the features alone
+    dropped = [_column(path, frame, name, "drop_columns", how) for name in how.drop_columns or ()]
+    ids = None if how.id_column is None else _column(path, frame, how.id_column, "id_column", how)
+    return sorted({name for name in dropped if name is not None} - {ids}), ids
+
+
+def _column(path, frame, asked, option, how):
+    """Name of a column that is given by its name or its number; None if new data lack it."""
+    if asked in frame:
+        return asked
+    try:
+        return frame.columns[int(asked)]
+    except (ValueError, IndexError):
+        if how.n_features:
+            return None
+        raise InputError(
+            f"{path} has no column {asked!r} for --{option}: it has the {_columns(frame.columns)}; or give a number "
+            f"from 0 to {frame.shape[1] - 1}.{nearest(asked, frame.columns)}"
+        ) from None
 
 
 def _names_samples(column):
@@ -201,7 +243,7 @@ def _label_column(path, frame, how, n_columns):
     if by_number is None and not how.n_features:
         raise InputError(
             f"{path} has no column {asked!r} for --label_column: it has the {_columns(columns)}; or give a number from "
-            f"0 to {len(columns) - 1}."
+            f"0 to {len(columns) - 1}.{nearest(asked, columns)}"
         )
     return by_number
 

@@ -6,13 +6,13 @@ import sys
 from pathlib import Path
 
 from dec_keras.console import import_tensorflow, script_errors
-from dec_keras.data.reading import DATASETS, ENDINGS, SCALES, Reading, check_size
-from dec_keras.errors import InputError
+from dec_keras.data.reading import ALIASES, DATASETS, ENDINGS, SCALES, Reading, check_size
+from dec_keras.errors import InputError, nearest
 from dec_keras.method.protocols import AUGMENT, BATCH_SIZE, MAXITER, PRETRAINING, PROTOCOLS, STARTS, TOL
 from dec_keras.runs.config import RunConfig, RunOptions
 
 STRATEGIES = ("none", "mirrored", "multiworker")
-READING = ("label_column", "header", "image_size", "color", "labels_from_folders")
+READING = ("label_column", "id_column", "drop_columns", "header", "image_size", "color", "labels_from_folders")
 OF_CONFIG = (
     *("protocol", "batch_size", "maxiter", "tol", "gamma", "seed", "ae_weights"),
     *("scale", "pretraining", "pretrain_epochs", "augment", "start", "update_interval"),
@@ -98,6 +98,9 @@ def add_shared_options(parser):
     add("--dataset", help=f"{', '.join(DATASETS)}; {files} (default: mnist)")
     column = "labels of a table: the column's name, or its number from 0, -1 for the last; of arrays: the array's name"
     add("--label_column", help=column)
+    identifier = "column of a table that names its samples, by name or number: labels.csv has it as its samples' names"
+    add("--id_column", help=identifier)
+    add("--drop_columns", nargs="+", metavar="COLUMN", help="columns of a table that are not used, by name or number")
     header = "whether the first line of a table names its columns (default: found out, or asked)"
     add("--header", type=argument(_yes_or_no), metavar="yes|no", help=header)
     add("--image_size", type=argument(check_size), help="HEIGHT or HEIGHTxWIDTH that images are brought to")
@@ -137,7 +140,10 @@ def check_paths(config):
     if config.is_user_data and not any(Path(part).exists() for part in (name, name.rpartition(":")[0]) if part):
         if "".join(Path(name.partition(":")[0]).suffixes).lower() in ENDINGS:
             raise InputError(f"There is no file {name}: check the path.")
-        raise InputError(f"There is no data set {name!r}: choose from {', '.join(DATASETS)}, or give an existing path.")
+        raise InputError(
+            f"There is no data set {name!r}: choose from {', '.join(DATASETS)}, or give an existing path."
+            + nearest(name, (*DATASETS, *ALIASES))
+        )
     weights = config.ae_weights
     if weights is not None and not any(Path(file).is_file() for file in (weights, f"{weights}.h5")):
         raise InputError(f"There is no weights file {weights}, nor {weights}.h5: check the path.")
