@@ -557,9 +557,9 @@ def test_dots_are_the_scores_and_ticks_what_was_published():
 
 
 def test_the_band_of_the_iterations_spans_the_trials_and_keeps_the_last_score_of_each(tmp_path):
-    for trial, log in ((1, "0,0.5\n30,0.7\n"), (2, "0,0.3\n30,\n60,0.5\n")):
-        (tmp_path / "usps" / f"trial{trial}").mkdir(parents=True)
-        (tmp_path / "usps" / f"trial{trial}" / "dec_log.csv").write_text("iter,acc\n" + log)
+    for number, log in ((1, "0,0.5\n30,0.7\n"), (2, "0,0.3\n30,\n60,0.5\n")):
+        (tmp_path / "usps" / f"trial{number}").mkdir(parents=True)
+        (tmp_path / "usps" / f"trial{number}" / "dec_log.csv").write_text("iter,acc\n" + log)
     acc, nmi = sweep_figures.iterations_figure(tmp_path, made_up(["usps"])).axes
     assert acc.lines[0].get_xydata() == pytest.approx(np.array([[0, 40], [30, 55], [60, 60]]))
     band = acc.collections[0].get_paths()[0].vertices[:, 1]

@@ -140,7 +140,8 @@ def auto_start(
     start = on_manifold or manifold_start(codes, n_clusters, seed, verbose=verbose)
     separate = start.silhouette >= SEPARATE
     if verbose:
-        print(f"The clusters on the manifold are {'' if separate else 'not '}separate (silhouette {start.silhouette:.2f}).")
+        verdict = "separate" if separate else "not separate"
+        print(f"The clusters on the manifold are {verdict} (silhouette {start.silhouette:.2f}).")
     return start if separate else kmeans_start(codes, n_clusters, seed, verbose=verbose)
 
 

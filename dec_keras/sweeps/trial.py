@@ -107,7 +107,7 @@ class Trial:
         begun = time()
         codes = self.pretrained("DEC")[0].extract_features(self.data.x)
         options = {"on_manifold": known} if known else {}
-        start = STARTS[name](codes, self.config.n_clusters, self.task["seed"], **options)
+        start = STARTS[name](codes, self.config.n_clusters, self.task["seed"], verbose=1, **options)
         return start, before + time() - begun
 
     def pretrained(self, method):
