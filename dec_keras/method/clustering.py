@@ -9,6 +9,7 @@ from itertools import count
 import keras
 import numpy as np
 import tensorflow as tf
+from scipy.stats import entropy
 
 from dec_keras import metrics
 from dec_keras.console import Progress
@@ -20,6 +21,8 @@ from dec_keras.method.model import target_distribution
 from dec_keras.training.checkpoint import Checkpoint
 from dec_keras.training.pipeline import batches_per_epoch, endless_batches, predict, predictions
 from dec_keras.training.steps import Trainer, configuration
+
+SETTLED = 0.01  # share by which KL(posterior || Q) falls in an interval when Q has all but learned the posterior
 
 
 @dataclass
@@ -68,7 +71,7 @@ def cluster(
     """Runs the clustering phase: initial centres, then KL(P || Q) until `tol` or `maxiter`.
 
     A start that has a posterior is no clustering that Q can have at once. P is then this posterior until Q has settled,
-    that is until fewer than `tol` of Q's labels change in an interval, and only from there on eq. 3 of Q.
+    that is until KL(P || Q) falls by less than `SETTLED` in an interval, and only from there on eq. 3 of Q.
 
     Args:
         dec: a DEC or IDEC, compiled, its autoencoder pretrained; its model is trained in place, and its `result` set to
@@ -146,9 +149,10 @@ def cluster(
                     callbacks.on_epoch_end(interval - 1, row)
                     if result.n_iter == maxiter:
                         break
-                    if delta_label < tol and checkpoint.arrays.pop("posterior", None) is None:
+                    if delta_label < tol and "posterior" not in checkpoint.arrays:
                         result.stop_reason = "tol"
                         break
+                    _drop_posterior_if_settled(checkpoint, q)
                     checkpoint.keep(interval)
             p.assign(checkpoint.arrays.get("posterior", target_distribution(q)))  # eq. 3, when Q has settled
             callbacks.on_epoch_begin(interval)
@@ -168,6 +172,16 @@ def _assign(dec, x):
     q, codes = map(np.concatenate, zip(*outputs, strict=True))
     check_finite(q, "the soft assignment")
     return q, codes
+
+
+def _drop_posterior_if_settled(checkpoint, q):
+    """Lets P be eq. 3 of Q once Q has come as near to the start's posterior as it soon will, see `cluster`."""
+    if (posterior := checkpoint.arrays.get("posterior")) is None:
+        return
+    before, kl = checkpoint.kept.get("kl", np.inf), float(entropy(posterior, q, axis=1).mean())  # eq. 2
+    checkpoint.kept["kl"] = kl
+    if kl > (1 - SETTLED) * before:
+        del checkpoint.arrays["posterior"]
 
 
 def _initialize(dec, x, start, update_interval, checkpoint, verbose):
