@@ -80,18 +80,5 @@ def test_the_code_of_a_page_parses(page):
             ast.parse(block)
 
 
-def test_readme_is_one_page_and_has_the_results():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert len(readme.splitlines()) <= 200
-    results = (ROOT / "docs/results.md").read_text(encoding="utf-8")
-    rows = re.findall(
-        r"^\| ([\w-]+) \| (I?DEC) \|.*\| ([\d.]+ / [\d.]+) \| (\d+) \| `([\w-]+)` \|", readme, re.MULTILINE
-    )
-    assert len(rows) == 9
-    for dataset, method, scores, trials, protocol in rows:
-        table = results.split(f"\n## [{protocol}]")[1].split("\n## ")[0]
-        name = dataset.lower().replace("fashion-", "f")
-        (mean,) = re.findall(
-            rf"^\| {name} \| {method} \| {trials} \| \S+ \| ([\d.]+).*?\| ([\d.]+)", table, re.MULTILINE
-        )
-        assert " / ".join(mean) == scores
+def test_readme_is_one_page():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 200

@@ -638,9 +638,10 @@ def test_damaged_results_are_told(tmp_path):
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is no clone: git does not say which results are tracked")
-def test_results_page_has_the_tables_of_the_committed_results():
-    text = (ROOT / readme_tables.PAGE).read_text(encoding="utf-8")
-    assert readme_tables.with_tables(text, readme_tables.tracked_results()) == text
+def test_the_pages_have_the_tables_of_the_committed_results():
+    for page, filled in readme_tables.PAGES.items():
+        text = (ROOT / page).read_text(encoding="utf-8")
+        assert filled(text, readme_tables.tracked_results()) == text
 
 
 def test_tables_are_put_between_the_markers(tmp_path, monkeypatch):
@@ -655,6 +656,11 @@ def test_tables_are_put_between_the_markers(tmp_path, monkeypatch):
     assert new.endswith("\n<!-- /results -->\n\nafter\n")
     assert "old" not in new
     assert readme_tables.with_tables(new, [path]) == new
+    usps = [row for row in made_up() if (row["dataset"], row["method"]) == ("usps", "DEC")]
+    acc, nmi = (100 * np.mean([row[score] for row in usps]) for score in ("acc", "nmi"))
+    ours = f"{acc:.1f} / {nmi:.1f} ({len(usps)})"
+    row = f"| USPS | DEC | 76.4 / 78.7 |  | {ours} |  | 98.0 / 94.5, DEC-DA |\n"
+    assert row in readme_tables.with_summary(text, [path])
     with pytest.raises(InputError, match="run this in a clone"):
         readme_tables.tracked_results()
     with pytest.raises(InputError, match="lacks the lines"):

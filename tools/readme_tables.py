@@ -1,4 +1,5 @@
-"""Puts the tables of every results/<name>/results.csv that git tracks between the markers in docs/results.md.
+"""Puts the tables of every results/<name>/results.csv that git tracks between the markers in docs/results.md, and the
+means of DEC and IDEC beside what was published between those in README.md.
 
 python -m tools.readme_tables
 """
@@ -7,25 +8,70 @@ import re
 import subprocess
 from pathlib import Path
 
+import numpy as np
+
 from dec_keras.console import script_errors
 from dec_keras.errors import InputError
 from dec_keras.files.atomic import write_text
-from dec_keras.sweeps.report import tables
+from dec_keras.sweeps.report import PUBLISHED, markdown, tables
+from dec_keras.sweeps.results import read_rows
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = "docs/results.md"
 MARKERS = ("<!-- results -->", "<!-- /results -->")
+NAMES = {
+    **{"mnist": "MNIST", "mnist-test": "MNIST-test", "fmnist": "Fashion-MNIST", "usps": "USPS"},
+    **{"pendigits": "pendigits", "digits": "digits", "rcv1-10k": "rcv1-10k"},
+}
+PROTOCOLS = ("dec-keras", "fast", "best")
+# The best that was published of the network d-500-500-2000-10: DEC-DA and IDEC-DA (ACML 2018), means of 5 trials; for
+# Fashion-MNIST N2D (ICPR 2020), one trial.
+BEST_PUBLISHED = {
+    "mnist": {"DEC": "98.5 / 95.9, DEC-DA", "IDEC": "98.6 / 96.2, IDEC-DA"},
+    "mnist-test": {"DEC": "97.9 / 94.5, DEC-DA", "IDEC": "98.1 / 95.0, IDEC-DA"},
+    "fmnist": {"DEC": "67.2 / 68.4, N2D", "IDEC": "67.2 / 68.4, N2D"},
+    "usps": {"DEC": "98.0 / 94.5, DEC-DA", "IDEC": "98.4 / 95.4, IDEC-DA"},
+}
 
 
 def with_tables(text, results):
-    """`text` of the page, with the tables of results.csv files between the markers."""
+    """`text` of docs/results.md, with the tables of results.csv files between the markers."""
     names = [path.parent.name for path in results]
-    parts = [f"## [{name}](../results/{name})\n\n{tables(path)}\n" for name, path in zip(names, results, strict=True)]
-    between = "\n".join(["", *parts]) if parts else "\n"
+    return between_markers(
+        text,
+        [f"## [{name}](../results/{name})\n\n{tables(path)}\n" for name, path in zip(names, results, strict=True)],
+    )
+
+
+def with_summary(text, results):
+    """`text` of README.md, with the mean ACC / NMI of DEC and IDEC by each protocol between the markers."""
+    rows = [row for path in results for row in read_rows(path)]
+    lines = [["data set", "method", "seed repos", *(f"ours, `{name}`" for name in PROTOCOLS), "best published"]]
+    for dataset, name in NAMES.items():
+        for method in ("DEC", "IDEC"):
+            ours = [mean_scores(rows, dataset, method, protocol) for protocol in PROTOCOLS]
+            if any(ours):
+                theirs = PUBLISHED.get(dataset, {}).get(method, ())
+                published = BEST_PUBLISHED.get(dataset, {}).get(method, "")
+                lines.append([name, method, " / ".join(map(str, filter(None, theirs))), *ours, published])
+    return between_markers(text, [markdown(lines) + "\n"])
+
+
+def mean_scores(rows, dataset, method, protocol):
+    """ "ACC / NMI (trials)" in %; "" without trials."""
+    mine = [row for row in rows if (row["dataset"], row["method"], row["protocol"]) == (dataset, method, protocol)]
+    acc, nmi = (100 * np.mean([row[score] for row in mine] or [0]) for score in ("acc", "nmi"))
+    return f"{acc:.1f} / {nmi:.1f} ({len(mine)})" if mine else ""
+
+
+def between_markers(text, parts):
     pattern = "(" + ").*?(".join(map(re.escape, MARKERS)) + ")"
     if not re.search(pattern, text, re.S):
-        raise InputError(f"{PAGE} lacks the lines {' and '.join(MARKERS)}: put them where the tables belong.")
+        raise InputError(f"The page lacks the lines {' and '.join(MARKERS)}: put them where the tables belong.")
+    between = "\n".join(["", *parts]) if parts else "\n"
     return re.sub(pattern, lambda match: f"{match[1]}\n{between.lstrip()}{match[2]}", text, flags=re.S)
+
+
+PAGES = {"docs/results.md": with_tables, "README.md": with_summary}
 
 
 def tracked_results():
@@ -43,6 +89,7 @@ def tracked_results():
 
 
 if __name__ == "__main__":
-    page = ROOT / PAGE
     with script_errors("readme_tables.py"):
-        write_text(page, with_tables(page.read_text(encoding="utf-8"), tracked_results()))
+        for page, filled in PAGES.items():
+            text = (ROOT / page).read_text(encoding="utf-8")
+            write_text(ROOT / page, filled(text, tracked_results()))
