@@ -224,12 +224,12 @@ def test_manifold_start_unrolls_clusters_that_a_mixture_cuts(moons, monkeypatch,
     means = [codes[labels == i].mean(axis=0) for i in range(2)]
     np.testing.assert_allclose(centers, means, atol=0.02)
     np.testing.assert_array_equal(manifold_start(codes, 2, seed=0).posterior, posterior)
-    assert "of the" not in capsys.readouterr().out
+    assert "UMAP" not in capsys.readouterr().out
     monkeypatch.setattr("dec_keras.method.initial_centers.MANY_CODES", 900)
     labels, again = (manifold_start(codes, 2, seed=0).labels for _ in range(2))
     np.testing.assert_array_equal(labels, again)
     assert metrics.acc(y, labels) > 0.99  # the others are placed among those that were fitted
-    assert "UMAP is fitted to 900 of the codes." in capsys.readouterr().out
+    assert "UMAP is fitted to 900 of 1000 samples." in capsys.readouterr().out
 
 
 def test_auto_start_is_kmeans_where_the_manifold_has_no_separate_clusters(moons, capsys):
@@ -248,7 +248,7 @@ def test_auto_start_is_kmeans_where_the_manifold_has_no_separate_clusters(moons,
 
 
 def test_manifold_start_tells_of_too_few_codes():
-    with pytest.raises(InputError, match="more than 20 samples; start from k-means"):
+    with pytest.raises(InputError, match="more than 20 samples: start from k-means"):
         manifold_start(np.zeros((20, 2), "float32"), 2, seed=0)
 
 

@@ -114,7 +114,7 @@ def manifold_start(
     Returns:
         Start, with a posterior and a silhouette.
     """
-    on_manifold = _umap(np.asarray(codes), n_neighbors, seed, verbose)
+    on_manifold = umap_of(np.asarray(codes), codes.shape[1], seed, n_neighbors, verbose)
     posterior = _posterior(_mixture(on_manifold, n_clusters, seed, n_init, verbose), on_manifold)
     labels, centers = posterior.argmax(axis=1), posterior.T @ codes / posterior.sum(axis=0)[:, np.newaxis]
     sample = check_random_state(seed).permutation(len(codes))[:SILHOUETTE_CODES]
@@ -145,25 +145,35 @@ def auto_start(
     return start if separate else kmeans_start(codes, n_clusters, seed, verbose=verbose)
 
 
-def _umap(codes, n_neighbors, seed, verbose):
-    """UMAP of the codes, float32 array of their shape."""
+def umap_of(
+    x: np.ndarray | scipy.sparse.csr_matrix,
+    n_components: int,
+    seed: int | None = None,
+    n_neighbors: int = 20,
+    verbose: int = 0,
+) -> np.ndarray:
+    """UMAP of x, of shape `(n, d)`, with min_dist 0: float32 array of shape `(n, n_components)`, see `manifold_start`.
+
+    Raises:
+        InputError: if there are no more samples than neighbors.
+    """
     import umap  # takes seconds
 
-    if len(codes) <= n_neighbors:
-        raise InputError(f"start is manifold: it needs more than {n_neighbors} samples; start from k-means.")
-    fitted = np.sort(check_random_state(seed).permutation(len(codes))[:MANY_CODES])
-    which = f"{MANY_CODES} of the" if len(codes) > MANY_CODES else f"the {len(codes)}"
-    if verbose or len(codes) > MANY_CODES:
-        print(f"UMAP is fitted to {which} codes.", flush=True)
+    n = x.shape[0]
+    if n <= n_neighbors:
+        raise InputError(f"UMAP needs more than {n_neighbors} samples: start from k-means.")
+    fitted = np.sort(check_random_state(seed).permutation(n)[:MANY_CODES])
+    if verbose or n > MANY_CODES:
+        print(f"UMAP is fitted to {f'{MANY_CODES} of ' if n > MANY_CODES else ''}{n} samples.", flush=True)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "n_jobs value", UserWarning)  # a seed is for one thread, as it should be
-        mapper = umap.UMAP(n_neighbors=n_neighbors, min_dist=0.0, n_components=codes.shape[1], random_state=seed)
-        on_manifold = np.empty_like(codes)
-        on_manifold[fitted] = mapper.fit_transform(codes[fitted])
-        left = np.setdiff1d(np.arange(len(codes)), fitted)
+        mapper = umap.UMAP(n_neighbors=n_neighbors, min_dist=0.0, n_components=n_components, random_state=seed)
+        on_manifold = np.empty((n, n_components), np.float32)
+        on_manifold[fitted] = mapper.fit_transform(x[fitted])
+        left = np.setdiff1d(np.arange(n), fitted)
         for start in range(0, len(left), MANY_CODES):
             part = left[start : start + MANY_CODES]
-            on_manifold[part] = mapper.transform(codes[part])
+            on_manifold[part] = mapper.transform(x[part])
     return on_manifold
 
 

@@ -1,5 +1,7 @@
 """The tables and files that are made of a `results.csv` alone."""
 
+import re
+
 import numpy as np
 
 from dec_keras.errors import InputError
@@ -10,7 +12,7 @@ from dec_keras.sweeps.results import METHODS, SCORES, VERSIONS, by_trial, read_r
 
 
 def write_report(folder):
-    """Makes `README.md`, the figures and DEC-keras' `results_dec-keras.csv` of `folder/results.csv`.
+    """Makes `README.md`, `table.tex`, the figures and DEC-keras' `results_dec-keras.csv` of `folder/results.csv`.
 
     Raises:
         InputError: if there are no results.
@@ -31,11 +33,13 @@ def write_report(folder):
     for name, _, figure in drawn:
         with atomic_write(folder / name) as temporary:
             figure.savefig(temporary, dpi=110)
+    write_text(folder / "table.tex", latex(grouped(rows)))
     sections = [
         f"# {folder.name}",
         f"{commands(folder, rows)} made [results.csv](results.csv); `--report-only` made this of it.",
         tables(folder / "results.csv"),
         *(f"![{text}]({name})\n\n{text}" for name, text, _ in drawn),
+        "[table.tex](table.tex) has means and standard deviations for LaTeX (package booktabs). "
         "`results_dec-keras.csv` has DEC's start and end in the layout of DEC-keras' `results.csv`.",
     ]
     write_text(folder / "README.md", "\n\n".join(sections) + "\n")
@@ -82,9 +86,7 @@ def tables(results_csv):
     Returns:
         str without a line end at its end; the same file gives the same text.
     """
-    groups = {}
-    for row in sorted(read_rows(results_csv), key=row_order):
-        groups.setdefault(row["dataset"], {}).setdefault(row["method"], []).append(row)
+    groups = grouped(read_rows(results_csv))
     rows = [row for methods in groups.values() for rows in methods.values() for row in rows]
     protocols = ", ".join(f"`{name}`" for name in dict.fromkeys(row["protocol"] for row in rows))
     return "\n\n".join(
@@ -98,6 +100,14 @@ def tables(results_csv):
             f"Versions: {versions(rows)}.",
         ]
     )
+
+
+def grouped(rows):
+    """{data set: {method: its rows}}, in the order of the tables."""
+    groups = {}
+    for row in sorted(rows, key=row_order):
+        groups.setdefault(row["dataset"], {}).setdefault(row["method"], []).append(row)
+    return groups
 
 
 def table_1(groups):
@@ -126,6 +136,30 @@ def table_2(groups):
             times = [mean_time([row[column] for row in rows]) for column in ("pretrain_seconds", "cluster_seconds")]
             lines.append([dataset, method, str(len(rows)), ranges(row["seed"] for row in rows), *scores, *times])
     return markdown(lines)
+
+
+def latex(groups):
+    """A table for LaTeX, with the package booktabs: mean ACC and NMI in % of each method, and standard deviations."""
+    found = {method for methods in groups.values() for method in methods}
+    methods = [method for method in METHODS if method in found]
+    lines = [r"\begin{tabular}{ll" + "r" * len(methods) + "}", r"\toprule", _tex_row(["", "", *methods])]
+    for dataset, rows in groups.items():
+        lines.append(r"\midrule")
+        for i, score in enumerate(("acc", "nmi")):
+            cells = [_tex_cell([row[score] for row in rows.get(method, [])]) for method in methods]
+            lines.append(_tex_row(["" if i else dataset, score.upper(), *cells]))
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def _tex_row(cells):
+    return " & ".join(re.sub(r"([_&%#])", r"\\\1", cell) for cell in cells) + r" \\"
+
+
+def _tex_cell(values):
+    if not values:
+        return ""
+    mean, deviation = 100 * np.mean(values), 100 * np.std(values, ddof=min(1, len(values) - 1))
+    return f"{mean:.1f}" + (rf" $\pm$ {deviation:.1f}" if len(values) > 1 else "")
 
 
 def spread(values):

@@ -8,7 +8,8 @@ from dec_keras.data.reading import DATASETS
 from dec_keras.errors import InputError
 from dec_keras.files.atomic import write_csv
 
-METHODS = ("k-means", "AE+k-means", "AE+GMM", "AE+UMAP+GMM", "DEC", "IDEC")
+ON_X = ("k-means", "UMAP+k-means", "UMAP+HDBSCAN")
+METHODS = (*ON_X, "AE+k-means", "AE+GMM", "AE+UMAP+GMM", "DEC", "IDEC")
 PHASE = "== "  # what a line of a trial begins with that names the phase it is in
 SCORES = ("acc", "nmi", "ari")
 VERSIONS = ("python", "tensorflow", "keras", "numpy", "scikit-learn")

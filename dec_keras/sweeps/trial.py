@@ -12,15 +12,19 @@ from dataclasses import replace
 from functools import cache, cached_property
 from time import time
 
+from sklearn.cluster import HDBSCAN
+
 from dec_keras import metrics
 from dec_keras.files.atomic import write_text
 from dec_keras.files.run_folder import lock_folder, run_folder
-from dec_keras.method.initial_centers import STARTS, kmeans_start
+from dec_keras.method.initial_centers import STARTS, kmeans_start, umap_of
 from dec_keras.runs.config import RunConfig
 from dec_keras.runs.record import peak_memory, versions
 from dec_keras.runs.run import build, prepare
-from dec_keras.sweeps.results import PHASE
+from dec_keras.sweeps.results import ON_X, PHASE
 
+UMAP_DIMS = 10  # of x, where no network is trained: as many as DEC's code
+SMALLEST = 0.01  # share of the samples that HDBSCAN takes for a cluster; its 5 samples give hundreds of clusters
 START_OF = {"AE+k-means": "kmeans", "AE+GMM": "gmm", "AE+UMAP+GMM": "manifold"}
 
 
@@ -63,7 +67,7 @@ class Trial:
         self.say(method)
         if self.data is None:
             self.config, self.data = prepare(self.config)
-        pretrain_seconds = None if method == "k-means" else self.pretrain_seconds
+        pretrain_seconds = None if method in ON_X else self.pretrain_seconds
         start = time()
         labels, clustering = self.cluster(method)
         return {
@@ -89,6 +93,10 @@ class Trial:
         x, n_clusters, seed = self.data.x, self.config.n_clusters, self.task["seed"]
         if method == "k-means":
             return kmeans_start(x.matrix(), n_clusters, seed).labels, {}
+        if method == "UMAP+k-means":
+            return kmeans_start(self.umap, n_clusters, seed).labels, {}
+        if method == "UMAP+HDBSCAN":  # which finds their number; noise is a cluster more
+            return HDBSCAN(min_cluster_size=max(5, int(SMALLEST * len(x)))).fit_predict(self.umap), {}
         if method in START_OF:
             return self.start(START_OF[method])[0].labels, {}
         dec, config = self.pretrained(method)
@@ -99,6 +107,11 @@ class Trial:
         result = dec.result
         more = {"iterations": result.n_iter, "stop_reason": result.stop_reason}
         return result.labels, more | {"cluster_seconds": round(seconds + result.seconds, 1)}
+
+    @cached_property
+    def umap(self):
+        """UMAP of x, float32 array of shape `(n, UMAP_DIMS)`."""
+        return umap_of(self.data.x.matrix(), min(UMAP_DIMS, self.data.x.shape[1]), self.task["seed"])
 
     @cache  # noqa: B019 - one trial a process
     def start(self, name):
