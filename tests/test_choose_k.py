@@ -222,6 +222,7 @@ def test_rows_of_other_settings_are_not_mixed(npz, two_compared, tmp_path, capsy
 
 def test_each_data_set_has_a_folder_of_its_own(npz, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    shutil.copy(npz, tmp_path)
     with np.load(npz) as held:
         np.savez(tmp_path / "others.npz", x=1 - held["x"], y=held["y"])
     short = ["--k", "2:3", "--pretrain_epochs", "2", "--maxiter", "2"]

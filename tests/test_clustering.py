@@ -234,12 +234,12 @@ def test_manifold_start_unrolls_clusters_that_a_mixture_cuts(moons, monkeypatch,
 
 def test_auto_start_is_kmeans_where_the_manifold_has_no_separate_clusters(moons, capsys):
     codes, _ = moons
-    start = auto_start(codes, 2, seed=0)
+    start = auto_start(codes, 2, seed=0, verbose=1)
     assert start.silhouette > 0.5
     assert start.posterior is not None
     assert "on the manifold are separate" in capsys.readouterr().out
     codes = np.random.default_rng(0).uniform(size=(500, 3)).astype(np.float32)
-    start = auto_start(codes, 4, seed=0)
+    start = auto_start(codes, 4, seed=0, verbose=1)
     np.testing.assert_array_equal(start.labels, kmeans_start(codes, 4, seed=0).labels)
     assert start.posterior is None
     assert "on the manifold are not separate" in capsys.readouterr().out

@@ -48,7 +48,8 @@ def test_every_data_set_has_settings_that_keras_understands(protocol, method):
         ("idec", "digits", 200, 140, 1),
         ("dec-da", "mnist", 500, 140, 1),
         ("dec-da", "usps", 500, 30, 1),
-        ("best", "rcv1-10k", FAST_LENGTH, BY_SIZE, 1),
+        ("best", "rcv1-10k", 50, 30, 1),
+        ("best", "usps", FAST_LENGTH, BY_SIZE, 1),
         ("best", "my/own.npz", FAST_LENGTH, BY_SIZE, "auto"),
     ],
 )

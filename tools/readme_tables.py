@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MARKERS = ("<!-- results -->", "<!-- /results -->")
 NAMES = {
     **{"mnist": "MNIST", "mnist-test": "MNIST-test", "fmnist": "Fashion-MNIST", "usps": "USPS"},
-    **{"pendigits": "pendigits", "digits": "digits", "rcv1-10k": "rcv1-10k"},
+    "pendigits": "pendigits",
 }
 PROTOCOLS = ("dec-keras", "fast", "best")
 # The best that was published of the network d-500-500-2000-10: DEC-DA and IDEC-DA (ACML 2018), means of 5 trials; for
