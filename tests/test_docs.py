@@ -8,6 +8,7 @@ import pytest
 
 import choose_k
 import run_exp
+from dec_keras import metrics
 from dec_keras.runs.command_line import parse_run
 from tests.helpers import ROOT
 
@@ -82,3 +83,13 @@ def test_the_code_of_a_page_parses(page):
 
 def test_readme_is_one_page():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 200
+
+
+@pytest.mark.slow
+def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (block,) = [block for kind, block in BLOCK.findall((ROOT / "README.md").read_text("utf-8")) if kind == "python"]
+    names = {}
+    exec(block, names)
+    assert names["z"].shape == (1797, 10)
+    assert metrics.acc(names["y"], names["labels"]) > 0.7
