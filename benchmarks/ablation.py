@@ -1,6 +1,6 @@
 """What each idea of the protocol `best` is worth: start x first P x augmentation, DEC on one data set.
 
-    python -m benchmarks.ablation --dataset usps --seeds 5 --out results/ablation
+    python -m benchmarks.ablation --dataset usps --seeds 5 --maxiter 4000 --out results/ablation
 
 Autoencoders and rows are kept in `--out`, and the same command goes on with what is missing. Prints the means.
 """
@@ -18,6 +18,7 @@ from DEC import DEC
 from dec_keras import metrics
 from dec_keras.files.atomic import write_csv
 from dec_keras.method.initial_centers import STARTS
+from dec_keras.method.protocols import MAXITER
 from dec_keras.runs.config import RunConfig
 from dec_keras.runs.run import build, prepare
 
@@ -25,9 +26,9 @@ COLUMNS = ("dataset", "augment", "start", "first_p", "seed", "start_acc", "acc",
 VARIANTS = (("kmeans", "Q"), ("gmm", "Q"), ("manifold", "Q"), ("manifold", "posterior"))
 
 
-def rows_of(dataset, seed, augment, folder):
+def rows_of(dataset, seed, augment, maxiter, folder):
     """The rows of all variants with one autoencoder, pretrained as `best` does but for `augment`."""
-    config, data = prepare(RunConfig("DEC", dataset, protocol="best", seed=seed, augment=augment))
+    config, data = prepare(RunConfig("DEC", dataset, protocol="best", seed=seed, augment=augment, maxiter=maxiter))
     pretrained = folder / f"{dataset}_{(augment == 'none' and 'plain') or 'augmented'}_{seed}"
     dec = build(DEC, config, data)
     dec.pretrain(data.x, **config.pretrain_arguments(), save_dir=pretrained, resume=True)
@@ -64,6 +65,7 @@ def main():
     parser.add_argument("--dataset", default="usps")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--augment", nargs="+", default=["none", "pretraining", "both"])
+    parser.add_argument("--maxiter", type=int, default=MAXITER)
     parser.add_argument("--out", type=Path, default=Path("results/ablation"))
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -76,7 +78,7 @@ def main():
     for seed in range(args.seeds):
         for augment in args.augment:
             if (augment, seed) not in done:
-                rows += rows_of(args.dataset, seed, augment, args.out)
+                rows += rows_of(args.dataset, seed, augment, args.maxiter, args.out)
                 rows.sort(key=lambda row: [str(row[name]) for name in COLUMNS[:5]])
                 write_csv(path, COLUMNS, rows)
     print(table(rows))

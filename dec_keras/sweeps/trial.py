@@ -96,7 +96,7 @@ class Trial:
         if method == "UMAP+k-means":
             return kmeans_start(self.umap, n_clusters, seed).labels, {}
         if method == "UMAP+HDBSCAN":  # which finds their number; noise is a cluster more
-            return HDBSCAN(min_cluster_size=max(5, int(SMALLEST * len(x)))).fit_predict(self.umap), {}
+            return HDBSCAN(min_cluster_size=max(5, int(SMALLEST * len(x))), copy=True).fit_predict(self.umap), {}
         if method in START_OF:
             return self.start(START_OF[method])[0].labels, {}
         dec, config = self.pretrained(method)
