@@ -41,7 +41,6 @@ IF_IMAGES = "if images"  # both for images, none for others
 BY_SIZE = "by size"
 PAPER_LENGTH = f"{PAPER_BATCHES} batches"
 FAST_LENGTH = "5480 batches"  # 20 epochs of MNIST
-FAST_EPOCHS = 50  # at most, of samples that are the same in every epoch
 LENGTHS = (BY_SIZE, PAPER_LENGTH, FAST_LENGTH)
 
 
@@ -105,7 +104,7 @@ def resolve(settings, n, batch_size, is_image=False):
     BY_SIZE, pretraining takes 10,000 batches, about as many as IDEC-toy's 200 epochs of pendigits, in whole epochs, at
     least 10 and at most 500 of them. P is refreshed after an epoch, but after 30 batches at the least, as in DEC-keras,
     since labels that did not change in the few batches of a small data set may still do so; and after 1,000 at the
-    most. FAST_LENGTH is at most FAST_EPOCHS epochs, unless they are augmented.
+    most.
 
     Args:
         settings: Settings.
@@ -115,16 +114,14 @@ def resolve(settings, n, batch_size, is_image=False):
     """
     epoch = -(-n // batch_size)
     numbers = {}
-    if settings.augment == IF_IMAGES:
-        settings = replace(settings, augment="both" if is_image else "none")
     if settings.pretrain_epochs == BY_SIZE:
         numbers["pretrain_epochs"] = min(max(round(10_000 / epoch), 10), 500)
     elif settings.pretrain_epochs in LENGTHS:
         numbers["pretrain_epochs"] = -(-int(settings.pretrain_epochs.split()[0]) // epoch)
-    if settings.pretrain_epochs == FAST_LENGTH and settings.augment not in ("pretraining", "both"):
-        numbers["pretrain_epochs"] = min(numbers["pretrain_epochs"], FAST_EPOCHS)
     if settings.update_interval == BY_SIZE:
         numbers["update_interval"] = min(max(epoch, 30), 1000)
+    if settings.augment == IF_IMAGES:
+        numbers["augment"] = "both" if is_image else "none"
     return replace(settings, **numbers)
 
 
