@@ -33,7 +33,7 @@ def rows_of(dataset, seed, augment, maxiter, folder):
     dec = build(DEC, config, data)
     dec.pretrain(data.x, **config.pretrain_arguments(), save_dir=pretrained, resume=True)
     codes, config = dec.extract_features(data.x), replace(config, ae_weights=pretrained / "ae_weights.h5")
-    starts = {name: STARTS[name](codes, config.n_clusters, seed) for name, _ in VARIANTS}
+    starts = {name: STARTS[name](codes, config.n_clusters, seed) for name in dict(VARIANTS)}
     for name, first_p in VARIANTS:
         start, begun = starts[name], time()
         start = start if first_p == "posterior" else start._replace(posterior=None)

@@ -4,12 +4,14 @@ means of DEC and IDEC beside what was published between those in README.md.
 python -m tools.readme_tables
 """
 
+import csv
 import re
 import subprocess
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks import ablation
 from dec_keras.console import script_errors
 from dec_keras.errors import InputError
 from dec_keras.files.atomic import write_text
@@ -17,7 +19,6 @@ from dec_keras.sweeps.report import PUBLISHED, markdown, tables
 from dec_keras.sweeps.results import read_rows
 
 ROOT = Path(__file__).resolve().parent.parent
-MARKERS = ("<!-- results -->", "<!-- /results -->")
 NAMES = {
     **{"mnist": "MNIST", "mnist-test": "MNIST-test", "fmnist": "Fashion-MNIST", "usps": "USPS"},
     "pendigits": "pendigits",
@@ -35,11 +36,17 @@ BEST_PUBLISHED = {
 
 def with_tables(text, results):
     """`text` of docs/results.md, with the tables of results.csv files between the markers."""
-    names = [path.parent.name for path in results]
-    return between_markers(
-        text,
-        [f"## [{name}](../results/{name})\n\n{tables(path)}\n" for name, path in zip(names, results, strict=True)],
-    )
+    parts = [f"## [{path.parent.name}](../results/{path.parent.name})\n\n{tables(path)}\n" for path in results]
+    return between_markers(text, "results", parts)
+
+
+def with_ablation(text):
+    """`text` of docs/results.md, with the table of results/ablation/*.csv between its markers."""
+    rows = []
+    for path in sorted((ROOT / "results/ablation").glob("*.csv")):
+        with open(path, newline="", encoding="utf-8") as file:
+            rows += csv.DictReader(file)
+    return between_markers(text, "ablation", [ablation.table(rows) + "\n"])
 
 
 def with_summary(text, results):
@@ -53,7 +60,7 @@ def with_summary(text, results):
                 theirs = PUBLISHED.get(dataset, {}).get(method, ())
                 published = BEST_PUBLISHED.get(dataset, {}).get(method, "")
                 lines.append([name, method, " / ".join(map(str, filter(None, theirs))), *ours, published])
-    return between_markers(text, [markdown(lines) + "\n"])
+    return between_markers(text, "results", [markdown(lines) + "\n"])
 
 
 def mean_scores(rows, dataset, method, protocol):
@@ -63,15 +70,19 @@ def mean_scores(rows, dataset, method, protocol):
     return f"{acc:.1f} / {nmi:.1f} ({len(mine)})" if mine else ""
 
 
-def between_markers(text, parts):
-    pattern = "(" + ").*?(".join(map(re.escape, MARKERS)) + ")"
+def between_markers(text, name, parts):
+    markers = [f"<!-- {name} -->", f"<!-- /{name} -->"]
+    pattern = "(" + ").*?(".join(map(re.escape, markers)) + ")"
     if not re.search(pattern, text, re.S):
-        raise InputError(f"The page lacks the lines {' and '.join(MARKERS)}: put them where the tables belong.")
+        raise InputError(f"The page lacks the lines {' and '.join(markers)}: put them where the tables belong.")
     between = "\n".join(["", *parts]) if parts else "\n"
     return re.sub(pattern, lambda match: f"{match[1]}\n{between.lstrip()}{match[2]}", text, flags=re.S)
 
 
-PAGES = {"docs/results.md": with_tables, "README.md": with_summary}
+PAGES = {
+    "docs/results.md": lambda text, results: with_ablation(with_tables(text, results)),
+    "README.md": with_summary,
+}
 
 
 def tracked_results():

@@ -124,7 +124,8 @@ def cluster(
             save_if_due()
         return trainer.losses()
 
-    seed = checkpoint.kept.setdefault("augmentation", random.getrandbits(31)) if augment else None
+    drawn = random.getrandbits(31) if dec.seed is None else int(dec.seed)  # by itself, whatever was drawn before
+    seed = checkpoint.kept.setdefault("augmentation", drawn) if augment else None
     batches = endless_batches(x, batch_size, start=result.n_iter, augment=seed)
     trainer = Trainer(dec.model, batches, inputs_and_targets, maxiter)
     checkpoint.begin([*dec.model.variables, *dec.model.optimizer.variables])

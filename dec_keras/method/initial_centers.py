@@ -22,6 +22,7 @@ MANY_CODES = 100_000  # past these k-means goes through the codes in mini-batche
 MINI_BATCH = 4096  # codes, of k-means in mini-batches
 SILHOUETTE_CODES = 2000  # whose silhouettes are taken: they are compared pair by pair
 SEPARATE = 0.5  # mean silhouette, from which on clusters are no matter of chance (Kaufman and Rousseeuw, 1990)
+N_NEIGHBORS = 20  # of UMAP's graph, as in N2D
 SEARCH_CODES = 15_000  # among which a mixture's restarts are compared
 
 
@@ -96,7 +97,7 @@ def manifold_start(
     n_clusters: int,
     seed: int | None = None,
     n_init: int = 30,
-    n_neighbors: int = 20,
+    n_neighbors: int = N_NEIGHBORS,
     verbose: int = 0,
 ) -> Start:
     """The mixture of `gmm_start` on UMAP of the codes, which unrolls clusters that are no ellipsoids.
@@ -128,7 +129,8 @@ def auto_start(
     on_manifold: Start | None = None,
     verbose: int = 0,
 ) -> Start:
-    """`manifold_start`, or `kmeans_start` where the clusters on the manifold are not separate, which is said.
+    """`manifold_start`, or `kmeans_start` where the clusters on the manifold are not separate, which is said, or where
+    there are no more samples than neighbors.
 
     They are where their mean silhouette is at least `SEPARATE`. UMAP and a mixture give clusters of any codes, and of
     codes without gaps, such as those of text, other ones for every seed.
@@ -137,6 +139,8 @@ def auto_start(
         on_manifold: what `manifold_start` gives, where that is known.
         others: as for `kmeans_start`.
     """
+    if len(codes) <= N_NEIGHBORS:
+        return kmeans_start(codes, n_clusters, seed, verbose=verbose)
     start = on_manifold or manifold_start(codes, n_clusters, seed, verbose=verbose)
     separate = start.silhouette >= SEPARATE
     if verbose:
@@ -149,7 +153,7 @@ def umap_of(
     x: np.ndarray | scipy.sparse.csr_matrix,
     n_components: int,
     seed: int | None = None,
-    n_neighbors: int = 20,
+    n_neighbors: int = N_NEIGHBORS,
     verbose: int = 0,
 ) -> np.ndarray:
     """UMAP of x, of shape `(n, d)`, with min_dist 0: float32 array of shape `(n, n_components)`, see `manifold_start`.
