@@ -191,7 +191,7 @@ class DEC(SeedNames):
             cluster of each sample, int array of shape `(n,)`, values in 0..n_clusters-1.
         """
         x, y = self._check(x, y)
-        check_start(start)
+        check_start(start, x.shape[0])
         if x.shape[0] < self.n_clusters:
             raise InputError(f"There are {x.shape[0]} samples for {self.n_clusters} clusters: ask for fewer clusters.")
         ranges = {

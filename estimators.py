@@ -63,7 +63,7 @@ class DECClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
         tol: stop when a smaller share of the labels than this changed since the last refresh of P. Default 0.001.
         update_interval: batches between two refreshes of P; 0: one epoch. Default None: as pretrain_epochs.
         save_dir: folder for the logs and models of `DEC.pretrain` and `DEC.fit`. Default None: nothing is written.
-        start: where the centres start, "kmeans" or "gmm", a Gaussian mixture. Default "kmeans".
+        start: where the centres start: "kmeans", "gmm", "manifold" or "auto", see `initial_centers`. Default "kmeans".
         random_state: int, RandomState or None, of weights, batches and k-means. The same int gives the same result on
             one machine (on a GPU only after `tf.config.experimental.enable_op_determinism()`). A fit leaves Python's
             and NumPy's global random states as they were, but seeds TensorFlow's. Default None.

@@ -258,6 +258,8 @@ def test_a_start_of_ones_own_is_taken(dec, blobs):
     dec.fit(x, start=mine, maxiter=1, save_dir=None)
     np.testing.assert_allclose(dec.centers, mine.centers, atol=0.01)
     np.testing.assert_array_equal(dec.result.start_labels, y)
+    with pytest.raises(InputError, match="labels of shape \\(2,\\) for 100 samples"):
+        dec.fit(x, start=mine._replace(labels=[0, 1]), save_dir=None)
     with pytest.raises(InputError, match="choose from kmeans, gmm, manifold"):
         dec.fit(x, start="umap", save_dir=None)
 

@@ -226,10 +226,12 @@ def _restart(codes, n_clusters, i, random):
 STARTS = {"kmeans": kmeans_start, "gmm": gmm_start, "manifold": manifold_start, "auto": auto_start}
 
 
-def check_start(start: str | Start) -> None:
-    """Raises InputError unless `start` is a Start or names one of `STARTS`."""
+def check_start(start: str | Start, n: int) -> None:
+    """Raises InputError unless `start` is a Start of n samples or names one of `STARTS`."""
     if not isinstance(start, Start) and start not in STARTS:
         raise InputError(f"start is {start!r}: choose from {', '.join(STARTS)}.")
+    if isinstance(start, Start) and np.shape(start.labels) != (n,):
+        raise InputError(f"start has labels of shape {np.shape(start.labels)} for {n} samples: give one a sample.")
 
 
 @contextmanager
