@@ -32,7 +32,8 @@ def somewhere(tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def ae_weights(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pretrained")
-    DEC(DIMS, 3, seed=0).pretrain(three_groups()[0], epochs=5, save_dir=folder)
+    keras.utils.set_random_seed(1)
+    DEC(DIMS, 3, seed=0).pretrain(three_groups()[0], epochs=30, save_dir=folder)
     return str(folder / "ae_weights.h5")
 
 
