@@ -1,4 +1,4 @@
-"""Feeds every reader damaged files: each must end in an InputError or a correct read, within 5 s of work and 1 GB.
+"""Feeds every reader damaged files: each must end in an InputError or a correct read, within 10 s of work and 1 GB.
 
 python -m tests.fuzz --mutations 2000            (prints the table of tests/README.md)
 python -m tests.fuzz --mutations 2000 idx csv    (of these readers; -h lists them)
