@@ -1,4 +1,4 @@
-"""Feeds every reader damaged files: each must end in an InputError or a correct read, within 10 s of work and 1 GB.
+"""Feeds every reader damaged files: each must end in an InputError or a correct read, within 5 s of work and 1 GB.
 
 python -m tests.fuzz --mutations 2000            (prints the table of tests/README.md)
 python -m tests.fuzz --mutations 2000 idx csv    (of these readers; -h lists them)
@@ -57,7 +57,7 @@ from dec_keras.sweeps.report import markdown
 from dec_keras.training.checkpoint import Checkpoint
 from tests import data_files as written
 
-SECONDS, MEMORY = 10, 2**30
+SECONDS, MEMORY = 5, 2**30
 WAIT = 60  # seconds that a reader may take in all: it works for few of them where the machine is busy
 SEED = 0
 X = np.round(np.random.default_rng(0).random((12, 6)), 3)

@@ -176,13 +176,13 @@ def _from_frame(path, frame, how, named):
         print(f"{path}: {f'column {ids}' if named else 'the first column'}, all different, names the samples.")
     if ids is not None and not (is_found and ids == label):
         frame = frame.set_index(ids)
-    frame = frame.drop(columns=dropped, errors="ignore")
     if named and how.features is not None:
         if lacking := [name for name in how.features if name not in frame]:
             raise InputError(f"{path} lacks {_columns(lacking)}, which the model was trained on.")
         x = frame[how.features]
     else:
-        x = frame.drop(columns=[] if label is None else [label], errors="ignore")
+        left_out = dropped if label is None else [*dropped, label]
+        x = frame.drop(columns=left_out, errors="ignore") if left_out else frame  # a copy takes seconds if it is wide
     _check_numbers(path, x)
     names = None if isinstance(frame.index, pd.RangeIndex) else [str(name) for name in frame.index]
     features = x.columns.tolist() if named else None
