@@ -21,6 +21,7 @@ from dec_keras.method.initial_centers import STARTS
 from dec_keras.method.protocols import MAXITER
 from dec_keras.runs.config import RunConfig
 from dec_keras.runs.run import build, prepare
+from dec_keras.sweeps.report import markdown
 
 COLUMNS = ("dataset", "augment", "start", "first_p", "seed", "start_acc", "acc", "nmi", "iterations", "seconds")
 VARIANTS = (("kmeans", "Q"), ("gmm", "Q"), ("manifold", "Q"), ("manifold", "posterior"))
@@ -47,17 +48,25 @@ def rows_of(dataset, seed, augment, maxiter, folder):
         }
 
 
+def read_rows(path):
+    """The rows of a csv file of this benchmark, texts; [] where there is none yet."""
+    if not path.exists():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
 def table(rows):
     """Markdown: mean and worst ACC and mean NMI, in %, of each variant."""
     head = (*COLUMNS[:4], "seeds", "start ACC", "ACC", "worst", "NMI", "batches")
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines = [head]
     for key, group in groupby(rows, lambda row: [row[name] for name in COLUMNS[:4]]):
         group = list(group)
         start, acc, nmi = (100 * np.array([float(row[name]) for row in group]) for name in ("start_acc", "acc", "nmi"))
         batches = np.mean([int(row["iterations"]) for row in group])
         numbers = [f"{value:.1f}" for value in (start.mean(), acc.mean(), acc.min(), nmi.mean())]
-        lines.append("| " + " | ".join([*key, str(len(group)), *numbers, f"{batches:.0f}"]) + " |")
-    return "\n".join(lines)
+        lines.append([*key, str(len(group)), *numbers, f"{batches:.0f}"])
+    return markdown(lines)
 
 
 def main():
@@ -70,10 +79,7 @@ def main():
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / f"{args.dataset}.csv"
-    rows = []
-    if path.exists():
-        with open(path, newline="") as file:
-            rows = list(csv.DictReader(file))
+    rows = read_rows(path)
     done = {(row["augment"], int(row["seed"])) for row in rows}
     for seed in range(args.seeds):
         for augment in args.augment:

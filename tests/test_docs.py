@@ -1,4 +1,4 @@
-"""README.md and docs/: what they name is there, their commands parse, and their numbers are those of the results."""
+"""README.md and docs/: what they name is there, their commands parse, and README's Python runs."""
 
 import ast
 import re

@@ -1,10 +1,9 @@
 """Puts the tables of every results/<name>/results.csv that git tracks between the markers in docs/results.md, and the
-means of DEC and IDEC beside what was published between those in README.md.
+means of DEC and IDEC beside what was published between those in README.md; and the table of the ablation.
 
 python -m tools.readme_tables
 """
 
-import csv
 import re
 import subprocess
 from pathlib import Path
@@ -42,10 +41,7 @@ def with_tables(text, results):
 
 def with_ablation(text):
     """`text` of docs/results.md, with the table of results/ablation/*.csv between its markers."""
-    rows = []
-    for path in sorted((ROOT / "results/ablation").glob("*.csv")):
-        with open(path, newline="", encoding="utf-8") as file:
-            rows += csv.DictReader(file)
+    rows = [row for path in tracked_results("ablation/*.csv") for row in ablation.read_rows(path)]
     return between_markers(text, "ablation", [ablation.table(rows) + "\n"])
 
 
@@ -85,13 +81,13 @@ PAGES = {
 }
 
 
-def tracked_results():
-    """The results.csv of the sweeps that git tracks, in order of name.
+def tracked_results(names="*/results.csv"):
+    """The files of `results/` that git tracks, by default the results.csv of the sweeps, in order of name.
 
     Raises:
         InputError: if this is no git repository.
     """
-    command = ["git", "ls-files", "results/*/results.csv"]
+    command = ["git", "ls-files", f"results/{names}"]
     try:
         files = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:

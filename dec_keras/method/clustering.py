@@ -124,8 +124,7 @@ def cluster(
             save_if_due()
         return trainer.losses()
 
-    drawn = random.getrandbits(31) if dec.seed is None else int(dec.seed)  # by itself, whatever was drawn before
-    seed = checkpoint.kept.setdefault("augmentation", drawn) if augment else None
+    seed = _augmentation_seed(dec, checkpoint) if augment else None
     batches = endless_batches(x, batch_size, start=result.n_iter, augment=seed)
     trainer = Trainer(dec.model, batches, inputs_and_targets, maxiter)
     checkpoint.begin([*dec.model.variables, *dec.model.optimizer.variables])
@@ -173,6 +172,12 @@ def _assign(dec, x):
     q, codes = map(np.concatenate, zip(*outputs, strict=True))
     check_finite(q, "the soft assignment")
     return q, codes
+
+
+def _augmentation_seed(dec, checkpoint):
+    """The model's own seed, whatever was drawn before, so that a resumed run and a sweep draw as an unbroken run."""
+    drawn = random.getrandbits(31) if dec.seed is None else int(dec.seed)
+    return checkpoint.kept.setdefault("augmentation", drawn)
 
 
 def _drop_posterior_if_settled(checkpoint, q):

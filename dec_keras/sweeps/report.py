@@ -94,8 +94,8 @@ def tables(results_csv):
             f"Mean ACC and NMI in %, protocol {protocols}; below ours what was published: DEC-keras', for IDEC the "
             "IDEC paper's, and for pendigits IDEC-toy's.",
             table_1(groups),
-            "Mean ± standard deviation (lowest..highest) in % of n trials, and their mean times. Methods other than "
-            "k-means share a trial's pretraining.",
+            "Mean ± standard deviation (lowest..highest) in % of n trials, and their mean times. The methods with a "
+            "time of pretraining share a trial's.",
             table_2(groups),
             f"Versions: {versions(rows)}.",
         ]
@@ -146,20 +146,14 @@ def latex(groups):
     for dataset, rows in groups.items():
         lines.append(r"\midrule")
         for i, score in enumerate(("acc", "nmi")):
-            cells = [_tex_cell([row[score] for row in rows.get(method, [])]) for method in methods]
+            spreads = [spread([row[score] for row in rows[method]]) if method in rows else "" for method in methods]
+            cells = [text.split(" (")[0].replace("±", r"$\pm$") for text in spreads]
             lines.append(_tex_row(["" if i else dataset, score.upper(), *cells]))
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
 def _tex_row(cells):
     return " & ".join(re.sub(r"([_&%#])", r"\\\1", cell) for cell in cells) + r" \\"
-
-
-def _tex_cell(values):
-    if not values:
-        return ""
-    mean, deviation = 100 * np.mean(values), 100 * np.std(values, ddof=min(1, len(values) - 1))
-    return f"{mean:.1f}" + (rf" $\pm$ {deviation:.1f}" if len(values) > 1 else "")
 
 
 def spread(values):

@@ -23,7 +23,6 @@ from dec_keras.runs.record import peak_memory, versions
 from dec_keras.runs.run import build, prepare
 from dec_keras.sweeps.results import ON_X, PHASE
 
-UMAP_DIMS = 10  # of x, where no network is trained: as many as DEC's code
 SMALLEST = 0.01  # share of the samples that HDBSCAN takes for a cluster; its 5 samples give hundreds of clusters
 START_OF = {"AE+k-means": "kmeans", "AE+GMM": "gmm", "AE+UMAP+GMM": "manifold"}
 
@@ -93,10 +92,14 @@ class Trial:
         x, n_clusters, seed = self.data.x, self.config.n_clusters, self.task["seed"]
         if method == "k-means":
             return kmeans_start(x.matrix(), n_clusters, seed).labels, {}
-        if method == "UMAP+k-means":
-            return kmeans_start(self.umap, n_clusters, seed).labels, {}
-        if method == "UMAP+HDBSCAN":  # which finds their number; noise is a cluster more
-            return HDBSCAN(min_cluster_size=max(5, int(SMALLEST * len(x))), copy=True).fit_predict(self.umap), {}
+        if method in ON_X:
+            on_manifold, seconds = self.umap_of_x
+            begun = time()
+            if method == "UMAP+k-means":
+                labels = kmeans_start(on_manifold, n_clusters, seed).labels
+            else:  # HDBSCAN finds their number; noise is a cluster more
+                labels = HDBSCAN(min_cluster_size=max(5, int(SMALLEST * len(x))), copy=True).fit_predict(on_manifold)
+            return labels, {"cluster_seconds": round(seconds + time() - begun, 1)}
         if method in START_OF:
             return self.start(START_OF[method])[0].labels, {}
         dec, config = self.pretrained(method)
@@ -109,9 +112,11 @@ class Trial:
         return result.labels, more | {"cluster_seconds": round(seconds + result.seconds, 1)}
 
     @cached_property
-    def umap(self):
-        """UMAP of x, float32 array of shape `(n, UMAP_DIMS)`."""
-        return umap_of(self.data.x.matrix(), min(UMAP_DIMS, self.data.x.shape[1]), self.task["seed"])
+    def umap_of_x(self):
+        """UMAP of x in as many dimensions as DEC's code, if x has more, and the seconds that it took."""
+        begun = time()
+        x = self.data.x.matrix()
+        return umap_of(x, min(self.config.dims[-1], x.shape[1]), self.task["seed"]), time() - begun
 
     @cache  # noqa: B019 - one trial a process
     def start(self, name):
