@@ -115,14 +115,12 @@ class DEC(SeedNames):
         same training there, or takes its weights if it came to its end.
         """
         x, y = self._check(x, y)
-        if schedule not in SCHEDULES:
-            raise InputError(f"schedule is {schedule!r}: choose from {', '.join(SCHEDULES)}.")
         options = {
             "augment": _check_images(x, augment),
             "optimizer": get_optimizer(optimizer),
             "epochs": check_whole("epochs", epochs, at_least=1),
             "batch_size": _batch_size(batch_size, x),
-            "schedule": schedule,
+            "schedule": _check_schedule(schedule),
             "callbacks": callbacks,
             "resume": resume,
             "verbose": _verbose(verbose),
@@ -179,6 +177,7 @@ class DEC(SeedNames):
         augment: bool = False,
         save_models: bool = False,
         verbose: int = 1,
+        schedule: str = "constant",
     ) -> np.ndarray:
         """Runs the clustering phase on the pretrained encoder; see `clustering.cluster`, which has the same arguments.
 
@@ -209,6 +208,7 @@ class DEC(SeedNames):
                 "first, or load weights, dec.autoencoder.load_weights('ae_weights.h5')."
             )
         how = {"folder": _folder(save_dir, resume), "start": start, "augment": _check_images(x, augment)}
+        how["schedule"] = _check_schedule(schedule)
         cluster(self, x, y, **how, **ranges, callbacks=callbacks, resume=resume, save_models=save_models)
         return cast(ClusteringResult, self.result).labels
 
@@ -260,6 +260,12 @@ class DEC(SeedNames):
         if x.shape[1] != self.dims[0]:
             raise InputError(f"x has {x.shape[1]} features and the model takes {self.dims[0]}.")
         return x, y
+
+
+def _check_schedule(schedule):
+    if schedule not in SCHEDULES:
+        raise InputError(f"schedule is {schedule!r}: choose from {', '.join(SCHEDULES)}.")
+    return schedule
 
 
 def _check_images(x, augment):

@@ -264,13 +264,41 @@ def test_a_start_of_ones_own_is_taken(dec, blobs):
         dec.fit(x, start="umap", save_dir=None)
 
 
-def test_a_clustering_ends_when_q_has_settled_on_the_posterior_and_then_on_p(dec, blobs, monkeypatch):
-    monkeypatch.setattr(clustering, "SETTLED", 1)  # as soon as there are two KL(posterior || Q) to compare
+def one_of_labels(y):
+    """A start that has the labels as its posterior, for y of 3 classes."""
+    return Start(np.eye(3, dtype="float32"), y, np.eye(3, dtype="float32")[y])
+
+
+def test_a_clustering_ends_only_after_its_epochs_of_the_posterior(dec, blobs, monkeypatch):
+    monkeypatch.setattr(clustering, "POSTERIOR_BATCHES", 5)
+    monkeypatch.setattr(clustering, "POSTERIOR_EPOCHS", 1)
     x, y = blobs
-    start = Start(np.eye(3, dtype="float32"), y, np.eye(3, dtype="float32")[y])
-    for mine, batches in ((start, 9), (start._replace(posterior=None), 3)):
+    for mine, batches in ((one_of_labels(y), 9), (one_of_labels(y)._replace(posterior=None), 3)):
         dec.fit(x, start=mine, update_interval=3, tol=1, save_dir=None)
         assert (dec.result.n_iter, dec.result.stop_reason) == (batches, "tol")
+
+
+def test_the_learning_rate_falls_while_p_is_the_posterior(dec, blobs, monkeypatch):
+    monkeypatch.setattr(clustering, "POSTERIOR_BATCHES", 4)
+    monkeypatch.setattr(clustering, "POSTERIOR_EPOCHS", 1)
+    x, y = blobs
+    rates = []
+    watch = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: rates.append(float(dec.model.optimizer.learning_rate))
+    )
+    options = {"update_interval": 2, "tol": 0, "maxiter": 8, "save_dir": None, "callbacks": [watch]}
+    for mine, schedule, expected in (
+        (one_of_labels(y), "cosine", [0.1, 0.055, 0.01, 0.01]),
+        (one_of_labels(y), "constant", [0.01] * 4),
+        (one_of_labels(y)._replace(posterior=None), "cosine", [0.01] * 4),
+    ):
+        rates.clear()
+        dec.fit(x, start=mine, schedule=schedule, **options)
+        assert rates == pytest.approx(expected)
+    dec.fit(x, start=one_of_labels(y), schedule="cosine", **options | {"maxiter": 1})
+    assert float(dec.model.optimizer.learning_rate) == pytest.approx(0.01)
+    with pytest.raises(InputError, match="schedule is 'linear': choose from constant, cosine"):
+        dec.fit(x, schedule="linear", save_dir=None)
 
 
 def test_gmm_start_tells_of_too_few_codes():

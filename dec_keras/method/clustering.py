@@ -1,5 +1,6 @@
 """The clustering phase that DEC and IDEC share (DEC paper, section 3.1; IDEC paper, Algorithm 1)."""
 
+import math
 import random
 import zlib
 from dataclasses import dataclass, field
@@ -9,7 +10,6 @@ from itertools import count
 import keras
 import numpy as np
 import tensorflow as tf
-from scipy.stats import entropy
 
 from dec_keras import metrics
 from dec_keras.console import Progress
@@ -22,7 +22,8 @@ from dec_keras.training.checkpoint import Checkpoint
 from dec_keras.training.pipeline import batches_per_epoch, endless_batches, predict, predictions
 from dec_keras.training.steps import Trainer, configuration
 
-SETTLED = 0.01  # share by which KL(posterior || Q) falls in an interval when Q has all but learned the posterior
+POSTERIOR_EPOCHS, POSTERIOR_BATCHES = 20, 800  # for which P is a start's posterior, the longer of the two
+FASTER = 10  # times the learning rate when they begin, with the schedule "cosine"
 
 
 @dataclass
@@ -60,6 +61,7 @@ def cluster(
     batch_size,
     tol,
     update_interval,
+    schedule,
     augment,
     folder,
     start,
@@ -70,8 +72,8 @@ def cluster(
 ):
     """Runs the clustering phase: initial centres, then KL(P || Q) until `tol` or `maxiter`.
 
-    A start that has a posterior is no clustering that Q can have at once. P is then this posterior until Q has settled,
-    that is until KL(P || Q) falls by less than `SETTLED` in an interval, and only from there on eq. 3 of Q.
+    A start that has a posterior is no clustering that Q can have at once. P is then this posterior for
+    `POSTERIOR_EPOCHS`, or `POSTERIOR_BATCHES` where x is small, and only from there on eq. 3 of Q.
 
     Args:
         dec: a DEC or IDEC, compiled, its autoencoder pretrained; its model is trained in place, and its `result` set to
@@ -82,6 +84,8 @@ def cluster(
         batch_size: samples a batch, at least 1; batches go through x in order.
         tol: stop when a smaller share of the labels than this, in [0, 1], changed since the last refresh of P.
         update_interval: batches between two refreshes of P; 0 = one epoch.
+        schedule: of the learning rate while P is a posterior: "constant" as the optimizer has it, or "cosine": from
+            `FASTER` times that down to it along a cosine, an interval at a time.
         augment: whether every image of a batch is shifted and rotated at random, anew each time (DEC-DA); Q, P, labels
             and start are of x itself. It takes x whose `image_shape` is known.
         folder: RunFolder for the log, and the model at the start and at the end; None: writes nothing.
@@ -99,10 +103,13 @@ def cluster(
     update_interval = update_interval or batches_per_epoch(x, batch_size)
     save_interval = max(5 * batches_per_epoch(x, batch_size), update_interval)
     ranges = {"maxiter": maxiter, "batch_size": batch_size, "tol": tol, "update_interval": update_interval}
-    run = ranges | _identity(dec, x, start, augment) if folder else {}
+    run = ranges | _identity(dec, x, start, schedule, augment) if folder else {}
     checkpoint = Checkpoint(folder and folder.checkpoint(dec.name), run, resume)
     result = _initialize(dec, x, start, update_interval, checkpoint, verbose)
     callbacks = keras.callbacks.CallbackList(callbacks, model=dec.model)
+    optimizer = dec.model.optimizer
+    learning_rate = float(optimizer.learning_rate)
+    posterior_batches = max(POSTERIOR_EPOCHS * batches_per_epoch(x, batch_size), POSTERIOR_BATCHES)
 
     p = tf.Variable(tf.zeros((len(x), dec.n_clusters)), trainable=False)
 
@@ -127,7 +134,7 @@ def cluster(
     seed = _augmentation_seed(dec, checkpoint) if augment else None
     batches = endless_batches(x, batch_size, start=result.n_iter, augment=seed)
     trainer = Trainer(dec.model, batches, inputs_and_targets, maxiter)
-    checkpoint.begin([*dec.model.variables, *dec.model.optimizer.variables])
+    checkpoint.begin([*dec.model.variables, *optimizer.variables])
     if result.n_iter == 0:
         for older in folder.intermediate_models(dec.name) if folder else ():
             older.unlink(missing_ok=True)
@@ -152,12 +159,18 @@ def cluster(
                     if delta_label < tol and "posterior" not in checkpoint.arrays:
                         result.stop_reason = "tol"
                         break
-                    _drop_posterior_if_settled(checkpoint, q)
+                    if result.n_iter >= posterior_batches:
+                        checkpoint.arrays.pop("posterior", None)
                     checkpoint.keep(interval)
-            p.assign(checkpoint.arrays.get("posterior", target_distribution(q)))  # eq. 3, when Q has settled
+            p.assign(checkpoint.arrays.get("posterior", target_distribution(q)))  # eq. 3
+            if schedule == "cosine":
+                share = result.n_iter / posterior_batches if "posterior" in checkpoint.arrays else 1
+                optimizer.learning_rate = _falling(learning_rate, share)
             callbacks.on_epoch_begin(interval)
             losses = train_until(min(result.n_iter + update_interval, maxiter))
         callbacks.on_train_end()
+    if schedule == "cosine":
+        optimizer.learning_rate = learning_rate
     result.start_confidence = checkpoint.kept["start_confidence"]
     result.seconds = checkpoint.seconds
     if folder:
@@ -180,14 +193,9 @@ def _augmentation_seed(dec, checkpoint):
     return checkpoint.kept.setdefault("augmentation", drawn)
 
 
-def _drop_posterior_if_settled(checkpoint, q):
-    """Lets P be eq. 3 of Q once Q has come as near to the start's posterior as it soon will, see `cluster`."""
-    if (posterior := checkpoint.arrays.get("posterior")) is None:
-        return
-    before, kl = checkpoint.kept.get("kl", np.inf), float(entropy(posterior, q, axis=1).mean())  # eq. 2
-    checkpoint.kept["kl"] = kl
-    if kl > (1 - SETTLED) * before:
-        del checkpoint.arrays["posterior"]
+def _falling(learning_rate, share):
+    """The learning rate after a share, in [0, 1], of the schedule "cosine" that ends at `learning_rate`."""
+    return learning_rate * (1 + (FASTER - 1) * (1 + math.cos(math.pi * share)) / 2)
 
 
 def _initialize(dec, x, start, update_interval, checkpoint, verbose):
@@ -211,10 +219,11 @@ def _initialize(dec, x, start, update_interval, checkpoint, verbose):
     return ClusteringResult(labels, labels, checkpoint.epoch * update_interval, log=log)
 
 
-def _identity(dec, x, start, augment):
+def _identity(dec, x, start, schedule, augment):
     """What, beside its lengths, a clustering has to share with another to end like it."""
     run = {"start": zlib.crc32(np.array(start.centers)) if isinstance(start, Start) else start}
     run |= {"augment": True} if augment else {}
+    run |= {"schedule": schedule} if schedule != "constant" else {}
     run |= {"dims": dec.dims, "clusters": dec.n_clusters, "alpha": dec.alpha, "seed": dec.seed}
     run |= {"optimizer": configuration(dec.model.optimizer), "samples": len(x), "checksum": x.checksum}
     compiled = dec.model.get_compile_config()

@@ -76,6 +76,7 @@ class Settings:
         augment: phases in which images are shifted and rotated at random, of `AUGMENT`; or IF_IMAGES.
         start: of the clustering phase: a name of `STARTS`.
         optimizer: of the clustering phase.
+        schedule: of the clustering phase's learning rate, see `clustering.cluster`.
         update_interval: batches between two refreshes of the target distribution P; 0 = one epoch; or BY_SIZE.
     """
 
@@ -90,6 +91,7 @@ class Settings:
     augment: str = "none"
     start: str = "kmeans"
     optimizer: dict = field(default_factory=lambda: sgd(0.01, 0.9))
+    schedule: str = "constant"
     update_interval: int | str = 0
 
 
@@ -223,6 +225,7 @@ def _best():
         pretrain_epochs=FAST_LENGTH,
         augment=IF_IMAGES,
         start="auto",
+        schedule="cosine",
         update_interval=BY_SIZE,
     )
     text = replace(PROTOCOLS["dec-keras"]["reuters10k"], source="DEC-keras, reuters10k", start="auto")

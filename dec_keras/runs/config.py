@@ -67,6 +67,7 @@ class RunConfig:
     augment: str | None = None
     start: str | None = None
     optimizer: dict | None = None
+    schedule: str | None = None
     update_interval: int | str | None = None
 
     def __post_init__(self):
@@ -123,7 +124,7 @@ class RunConfig:
         return {"gamma": self.gamma} if self.method == "IDEC" else {}
 
     def fit_arguments(self) -> dict[str, Any]:
-        names = ("maxiter", "batch_size", "tol", "update_interval", "start")
+        names = ("maxiter", "batch_size", "tol", "update_interval", "schedule", "start")
         return {name: getattr(self, name) for name in names} | {"augment": self.augment in ("clustering", "both")}
 
     def resolved(self, n: int, is_image: bool = False) -> "RunConfig":
@@ -177,8 +178,7 @@ def describe(settings: dict[str, Any]) -> dict[str, Any]:
     pretraining = f"{settings['pretraining']}, {settings['pretrain_epochs']} epochs"
     if settings["pretraining"] == "end-to-end":
         pretraining += f", {describe_object(settings['pretrain_optimizer'])}"
-        if (schedule := settings["pretrain_schedule"]) != "constant":
-            pretraining += f", learning rate {schedule}"
+        pretraining += _falls(settings["pretrain_schedule"])
     rows = {
         "method": settings["method"],
         "data set": settings["dataset"],
@@ -190,13 +190,17 @@ def describe(settings: dict[str, Any]) -> dict[str, Any]:
         "pretraining": f"none, {settings['ae_weights']}" if settings["ae_weights"] else pretraining,
         "images augmented": settings.get("augment", "none"),
         "start": START_NAMES[settings["start"]],
-        "optimizer": describe_object(settings["optimizer"]),
+        "optimizer": describe_object(settings["optimizer"]) + _falls(settings.get("schedule", "constant")),
         "batch size": settings["batch_size"],
         "update interval": f"{settings['update_interval']} batches" if settings["update_interval"] else "one epoch",
         "stop": f"after {settings['maxiter']} batches, or when fewer than {settings['tol']:.2%} of the labels change",
         "seed": settings["seed"],
     }
     return rows | ({"gamma": settings["gamma"]} if "gamma" in settings else {})
+
+
+def _falls(schedule):
+    return "" if schedule == "constant" else f", learning rate {schedule}"
 
 
 def describe_scale(scale: str | float) -> str:
