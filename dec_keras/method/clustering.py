@@ -108,7 +108,7 @@ def cluster(
     result = _initialize(dec, x, start, update_interval, checkpoint, verbose)
     callbacks = keras.callbacks.CallbackList(callbacks, model=dec.model)
     optimizer = dec.model.optimizer
-    learning_rate = float(optimizer.learning_rate)
+    learning_rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
     posterior_batches = max(POSTERIOR_EPOCHS * batches_per_epoch(x, batch_size), POSTERIOR_BATCHES)
 
     p = tf.Variable(tf.zeros((len(x), dec.n_clusters)), trainable=False)
