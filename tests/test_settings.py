@@ -79,8 +79,15 @@ def test_idec_of_dec_da_clusters_with_sgd_1():
     assert (settings.augment, settings.update_interval) == ("both", 30)
 
 
-@pytest.mark.parametrize(("is_image", "augment"), [(True, "both"), (False, "none")])
-@pytest.mark.parametrize(("n", "epochs"), [(9298, 149), (70_000, 20)])
+@pytest.mark.parametrize(
+    ("n", "epochs", "is_image", "augment"),
+    [
+        (9298, 149, True, "both"),
+        (70_000, 20, True, "clustering"),
+        (9298, 149, False, "none"),
+        (70_000, 20, False, "none"),
+    ],
+)
 def test_best_augments_images_alone_and_pretrains_as_many_batches_everywhere(n, epochs, is_image, augment):
     settings = resolve(get_settings("usps", "best"), n, 256, is_image)
     assert (settings.augment, settings.pretrain_epochs) == (augment, epochs)

@@ -14,8 +14,9 @@ Six protocols:
 - `dec-da`: XifengGuo/DEC-DA (Guo, Zhu, Liu, Yin, ACML 2018), its fully connected networks: images shifted and rotated
   at random in both phases. It takes images alone.
 - `best`: ours, one row for all data but text: `fast`'s pretraining, images augmented as in `dec-da`, and centres from a
-  mixture on the manifold of the codes, where that has separate clusters. Text has the settings of `dec-keras`, which no
-  other was better than. docs/results.md says how it was chosen.
+  mixture on the manifold of the codes, where that has separate clusters. A short pretraining sees images without
+  augmentation. Text has the settings of `dec-keras`, which no other was better than. docs/results.md says how it was
+  chosen.
 
 Optimizers and initializers stand in Keras' own serialised form, as `keras.optimizers.get` and
 `keras.initializers.get` take them.
@@ -36,7 +37,8 @@ PRETRAINING = ("end-to-end", "layerwise")
 CODE_DIMS = (500, 500, 2000, 10)  # paper: d-500-500-2000-10 for every data set
 STARTS = ("kmeans", "gmm", "manifold", "auto")  # where the centres come from, see `initial_centers`
 AUGMENT = ("none", "pretraining", "clustering", "both")  # phases in which images are shifted and rotated
-IF_IMAGES = "if images"  # both for images, none for others
+IF_IMAGES = "if images"  # both for images, or clustering alone where the pretraining is short; none for others
+MANY_EPOCHS = 50  # from which on a pretraining is long enough to learn from images that are never the same
 # Lengths that follow from the number of samples: see `resolve`.
 BY_SIZE = "by size"
 PAPER_LENGTH = f"{PAPER_BATCHES} batches"
@@ -122,9 +124,11 @@ def resolve(settings, n, batch_size, is_image=False):
         numbers["pretrain_epochs"] = -(-int(settings.pretrain_epochs.split()[0]) // epoch)
     if settings.update_interval == BY_SIZE:
         numbers["update_interval"] = min(max(epoch, 30), 1000)
+    settings = replace(settings, **numbers)
     if settings.augment == IF_IMAGES:
-        numbers["augment"] = "both" if is_image else "none"
-    return replace(settings, **numbers)
+        images = "both" if settings.pretrain_epochs >= MANY_EPOCHS else "clustering"
+        settings = replace(settings, augment=images if is_image else "none")
+    return settings
 
 
 # The row of data sets for which a protocol has none of their own.
