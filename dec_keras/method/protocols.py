@@ -253,8 +253,8 @@ IDEC = {
 }
 IDEC_OF = {
     "dec-da": {"other": {"optimizer": sgd(1.0, 0.9)}},
-    # gamma = 0.1: the step along KL(P || Q) is DEC's. Adam's drifts once P is that of Q, and never ends by tol. Ten times
-    # the rate, the reconstruction of pendigits diverges unless its steps are bounded.
+    # gamma = 0.1: the step along KL(P || Q) is DEC's. Adam's drifts once P is that of Q, and never ends by tol. At ten
+    # times the rate the reconstruction of pendigits diverges unless its gradients are bounded.
     "best": {"reuters10k": IDEC["reuters10k"], "other": {"optimizer": sgd(0.1, 0.9, global_clipnorm=1.0)}},
 }
 
