@@ -115,7 +115,17 @@ def test_positional_form_and_exponents_parse():
     config, options = parse_run("DEC", ["--dataset", "usps"])
     assert (config.dataset, options.save_dir) == ("usps", Path("results"))
     config, _ = parse_run("DEC", [])
-    assert (config.dataset, config.batch_size, config.tol, config.protocol) == ("mnist", 256, 0.001, "dec-keras")
+    assert (config.dataset, config.batch_size, config.tol, config.protocol) == ("mnist", 256, None, "dec-keras")
+
+
+def test_tol_is_the_protocols_unless_given():
+    for arguments, tol in (
+        ([], 0.001),
+        (["--protocol", "best"], 0.002),
+        (["--protocol", "best", "--tol", "0.01"], 0.01),
+    ):
+        config, _ = parse_run("DEC", ["--dataset", "digits", *arguments])
+        assert config.with_protocol().tol == tol
 
 
 def test_help_names_every_argument_and_default(capsys):

@@ -8,7 +8,7 @@ from pathlib import Path
 from dec_keras.console import import_tensorflow, script_errors
 from dec_keras.data.reading import ALIASES, DATASETS, ENDINGS, SCALES, Reading, check_size
 from dec_keras.errors import InputError, nearest
-from dec_keras.method.protocols import AUGMENT, BATCH_SIZE, MAXITER, PRETRAINING, PROTOCOLS, STARTS, TOL
+from dec_keras.method.protocols import AUGMENT, BATCH_SIZE, MAXITER, PRETRAINING, PROTOCOLS, STARTS
 from dec_keras.runs.config import RunConfig, RunOptions
 
 STRATEGIES = ("none", "mirrored", "multiworker")
@@ -117,7 +117,7 @@ def add_shared_options(parser):
     gamma = "weight of IDEC's clustering loss; DEC ignores it (default: %(default)s)"
     add("--gamma", default=0.1, help=gamma)
     add("--update_interval", help="batches between two refreshes of P; 0: one epoch (default: the protocol's)")
-    add("--tol", default=TOL, help="stop when a smaller share of the labels changes (default: %(default)s)")
+    add("--tol", help="stop when a smaller share of the labels changes (default: the protocol's, mostly 0.001)")
     add("--maxiter", default=MAXITER, help="most batches of clustering (default: %(default)s)")
     add = training.add_argument
     add("--ae_weights", help="a pretrained autoencoder, .h5 (default: pretrain one)")

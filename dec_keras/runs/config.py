@@ -17,7 +17,6 @@ from dec_keras.method.protocols import (
     PRETRAINING,
     PROTOCOLS,
     STARTS,
-    TOL,
     Settings,
     get_settings,
     own_length,
@@ -37,7 +36,7 @@ class RunConfig:
         reading: how a file is read.
         protocol: whose settings, a name of `protocols.PROTOCOLS`.
         n_clusters: at least 1; None: the number of classes.
-        batch_size, maxiter, tol, gamma, seed: as for `DEC.fit`, `IDEC.compile` and DEC. gamma is IDEC's alone.
+        batch_size, maxiter, gamma, seed: as for `DEC.fit`, `IDEC.compile` and DEC. gamma is IDEC's alone.
         ae_weights: path of a pretrained autoencoder, or None: pretrain one.
         scale, init, pretraining, ...: as in `protocols.Settings`; None: the protocol's.
 
@@ -52,7 +51,6 @@ class RunConfig:
     n_clusters: int | None = None
     batch_size: int = BATCH_SIZE
     maxiter: int = MAXITER
-    tol: float = TOL
     gamma: float = 0.1
     seed: int = 0
     ae_weights: str | None = None
@@ -69,6 +67,7 @@ class RunConfig:
     optimizer: dict | None = None
     schedule: str | None = None
     update_interval: int | str | None = None
+    tol: float | None = None
 
     def __post_init__(self):
         checks = {
