@@ -31,6 +31,7 @@ from dec_keras import metrics
 from dec_keras.data import datasets
 from dec_keras.errors import InputError
 from dec_keras.files.run_folder import lock_folder
+from dec_keras.method.initial_centers import N_NEIGHBORS
 from dec_keras.runs.record import peak_memory
 from dec_keras.sweeps import figures as sweep_figures
 from dec_keras.sweeps import report, trial
@@ -153,6 +154,15 @@ def test_every_method_has_a_row(npz, in_this_process, monkeypatch):
     expected = metrics.scores(data["y"], found)
     assert by_method["UMAP+HDBSCAN"] == pytest.approx(list(expected.values()), abs=1e-5)
     assert by_method["AE+UMAP+GMM"] == by_method["AE+GMM"]
+
+
+def test_a_sweep_of_few_samples_starts_auto_from_kmeans(tmp_path, in_this_process, monkeypatch):
+    """UMAP needs more."""
+    monkeypatch.chdir(tmp_path)
+    x, y = make_blobs(N_NEIGHBORS, 3, centers=2, random_state=0)
+    np.savez("few.npz", x=x, y=y)
+    code, _ = sweep("--datasets", "few.npz", "--trials", 1, "--protocol", "best", "--methods", "AE+k-means", "DEC")
+    assert (code, len(rows("results/exp1"))) == (0, 2)
 
 
 def test_a_resumed_sweep_repeats_nothing_that_is_done(reference, npz, in_this_process):

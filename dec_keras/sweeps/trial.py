@@ -17,7 +17,7 @@ from sklearn.cluster import HDBSCAN
 from dec_keras import metrics
 from dec_keras.files.atomic import write_text
 from dec_keras.files.run_folder import lock_folder, run_folder
-from dec_keras.method.initial_centers import STARTS, kmeans_start, umap_of
+from dec_keras.method.initial_centers import N_NEIGHBORS, STARTS, kmeans_start, umap_of
 from dec_keras.runs.config import RunConfig
 from dec_keras.runs.record import peak_memory, versions
 from dec_keras.runs.run import build, prepare
@@ -121,7 +121,8 @@ class Trial:
     @cache  # noqa: B019 - one trial a process
     def start(self, name):
         """The Start of this name, which several methods share, and the seconds that it took."""
-        known, before = self.start("manifold") if name == "auto" else (None, 0.0)
+        shared = name == "auto" and len(self.data.x) > N_NEIGHBORS
+        known, before = self.start("manifold") if shared else (None, 0.0)
         begun = time()
         codes = self.pretrained("DEC")[0].extract_features(self.data.x)
         options = {"on_manifold": known} if known else {}
