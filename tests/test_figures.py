@@ -504,7 +504,7 @@ def test_the_page_says_how_clusters_and_scores_are(tmp_path):
     text = (tmp_path / "page.html").read_text()
     told = re.findall(r"(\d+) samples \((.*) %\), mean confidence (.*)<br>Labels: (.*)</p>", text)
     assert told == [("4", "80.0", "0.79", "a (75 %), b (25 %)"), ("1", "20.0", "0.80", "b (100 %)")]
-    for name, labels in (("AE + k-means", [1, 0, 0, 0, 0]), ("DEC", [0, 0, 1, 0, 0])):
+    for name, labels in (("DEC at its start", [1, 0, 0, 0, 0]), ("DEC", [0, 0, 1, 0, 0])):
         scores = [f"{score:.4f}" for score in metrics.scores(y, np.array(labels)).values()]
         assert re.findall(r">([-\d.]+)<", re.search(rf"<th>{re.escape(name)}</th>(.*)</tr>", text)[1]) == scores
 

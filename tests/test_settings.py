@@ -125,7 +125,7 @@ def test_lengths_follow_from_the_number_of_samples(n, epochs, interval, method):
             RunConfig("DEC", "mnist"),
             {
                 "scale of x": "none",
-                "initializer": "VarianceScaling(scale 0.333333, mode fan_in, distribution uniform)",
+                "initializer": "VarianceScaling(scale 0.333333, fan_in, uniform)",
                 "pretraining": "end-to-end, 300 epochs, SGD(1, momentum 0.9)",
                 "optimizer": "SGD(0.01, momentum 0.9)",
             },

@@ -64,11 +64,10 @@ def most_samples(run):
 
 
 def _scores(run):
-    """[(name, {score: value})] of the start and the end; [] without labels."""
+    """[(name, {score: value})] of Q's clusters at the start and the end; [] without labels."""
     if run.y is None:
         return []
-    name = f"AE + {run.description.get('start', 'k-means')}"
-    start = [] if run.start_q is None else [(name, run.start_q.argmax(axis=1))]
+    start = [] if run.start_q is None else [(f"{run.method} at its start", run.start_q.argmax(axis=1))]
     return [(name, metrics.scores(run.y, labels)) for name, labels in (*start, (run.method, run.labels))]
 
 

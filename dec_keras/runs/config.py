@@ -192,7 +192,7 @@ def describe(settings: dict[str, Any]) -> dict[str, Any]:
         "optimizer": describe_object(settings["optimizer"]) + _falls(settings.get("schedule", "constant")),
         "batch size": settings["batch_size"],
         "update interval": f"{settings['update_interval']} batches" if settings["update_interval"] else "one epoch",
-        "stop": f"after {settings['maxiter']} batches, or when fewer than {settings['tol']:.2%} of the labels change",
+        "stop": f"{settings['maxiter']} batches, or fewer than {settings['tol']:.2%} of the labels change",
         "seed": settings["seed"],
     }
     return rows | ({"gamma": settings["gamma"]} if "gamma" in settings else {})
@@ -211,7 +211,8 @@ def describe_object(serialised: str | dict[str, Any]) -> str:
     if not isinstance(serialised, dict):
         return str(serialised)
     values = {name: f"{value:g}" if isinstance(value, float) else value for name, value in serialised["config"].items()}
+    nameless = ("learning_rate", "mode", "distribution")
     if values.get("epsilon") == f"{ADAM['config']['epsilon']:g}":  # the seed repos' own
         del values["epsilon"]
-    shown = [f"{value}" if name == "learning_rate" else f"{name} {value}" for name, value in values.items()]
+    shown = [f"{value}" if name in nameless else f"{name} {value}" for name, value in values.items()]
     return f"{serialised['class_name']}({', '.join(shown)})"
