@@ -247,6 +247,15 @@ def test_auto_start_is_kmeans_where_the_manifold_has_no_separate_clusters(moons,
     assert auto_start(codes, 4, seed=0, on_manifold=known) is known
 
 
+def test_the_result_names_the_start_that_auto_took(dec, blobs, monkeypatch):
+    manifold = Start(np.eye(3, dtype="float32"), blobs[1], np.full((100, 3), 1 / 3, "float32"), 0.6)
+    for silhouette, name in ((0.6, "manifold"), (0.4, "kmeans")):
+        found = manifold._replace(silhouette=silhouette)
+        monkeypatch.setattr(initial_centers, "manifold_start", lambda *_, found=found, **__: found)
+        dec.fit(blobs[0], start="auto", maxiter=1, save_dir=None)
+        assert dec.result.start == name
+
+
 def test_manifold_start_tells_of_too_few_codes():
     with pytest.raises(InputError, match="more than 20 samples: start from k-means"):
         manifold_start(np.zeros((20, 2), "float32"), 2, seed=0)

@@ -32,7 +32,8 @@ class ClusteringResult:
 
     Attributes:
         labels: final cluster of each sample, int array of shape `(n,)`, values in 0..k-1.
-        start_labels: the same at the start.
+        start: name of the start; of "auto" the one that it took; None if the caller gave a Start.
+        start_labels: the clusters at the start.
         start_confidence: `metrics.confidence` of Q at the start.
         n_iter: batches trained.
         stop_reason: "tol" (fewer than tol of the labels changed in an interval) or "maxiter".
@@ -49,6 +50,7 @@ class ClusteringResult:
     seconds: float | None = None
     q: np.ndarray | None = None
     codes: np.ndarray | None = None
+    start: str | None = None
     start_confidence: tuple[float, float] | None = None
 
 
@@ -171,7 +173,7 @@ def cluster(
         callbacks.on_train_end()
     if schedule == "cosine":
         optimizer.learning_rate = learning_rate
-    result.start_confidence = checkpoint.kept["start_confidence"]
+    result.start, result.start_confidence = checkpoint.kept.get("start"), checkpoint.kept["start_confidence"]
     result.seconds = checkpoint.seconds
     if folder:
         save_model(dec.model, folder.model(dec.name), dec.attributes)
@@ -207,7 +209,9 @@ def _initialize(dec, x, start, update_interval, checkpoint, verbose):
         if not isinstance(start, Start):
             if verbose:
                 print(f"Start: {start} of {len(codes)} codes", flush=True)
-            start = STARTS[start](codes, dec.n_clusters, dec.seed, verbose=verbose)
+            name, start = start, STARTS[start](codes, dec.n_clusters, dec.seed, verbose=verbose)
+            took = "kmeans" if start.posterior is None else "manifold"
+            checkpoint.kept["start"] = took if name == "auto" else name
         dec.model.get_layer("clustering").set_weights([start.centers])
         checkpoint.arrays["start_labels"] = start.labels
         if start.posterior is not None:

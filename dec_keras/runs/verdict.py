@@ -82,7 +82,7 @@ def report(dec, config, data, folder, errors, seconds, options):
     """
     result, y = dec.result, data.y
     start, end = qualities(dec, data.x, y)
-    names = f"AE + {START_NAMES[config.start]}", dec.name
+    names = f"AE + {START_NAMES[result.start or config.start]}", dec.name
     rows, said = [], {}
     if y is not None:
         scores, took, n = kmeans_on_x(data.x, y, dec.n_clusters, config.seed)
