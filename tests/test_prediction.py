@@ -20,6 +20,7 @@ from PIL import Image
 
 import figures
 from DEC import DEC
+from dec_keras import metrics
 from dec_keras.plots import tensorboard as board
 from IDEC import IDEC
 from tests import helpers
@@ -75,7 +76,10 @@ def test_new_data_get_the_clusters_of_training(method, program, table, tmp_path,
     assert len(set(trained["cluster"])) > 1
 
     model = out / f"{method.name}_model_final.h5"
+    capsys.readouterr()
     pd.testing.assert_frame_equal(predict(program, model, path, tmp_path / "again.csv"), trained)
+    acc, nmi, ari = metrics.scores(pd.factorize(pd.read_csv(path)["kind"])[0], trained["cluster"]).values()
+    assert f"By the labels: ACC {acc:.4f}, NMI {nmi:.4f}, ARI {ari:.4f}." in capsys.readouterr().out
     # without the labels, the columns in another order, one more, and rows with names
     new = pd.read_csv(path).drop(columns="kind").iloc[50:, ::-1].assign(comment="text")
     new.set_axis([f"no. {i}" for i in range(50)]).to_csv(tmp_path / "new.csv")
@@ -84,7 +88,9 @@ def test_new_data_get_the_clusters_of_training(method, program, table, tmp_path,
     np.testing.assert_array_equal(predicted["cluster"], trained["cluster"][50:])
     assert predicted["sample"].tolist() == [f"no. {i}" for i in range(50)]
     sizes = " ".join(map(str, np.bincount(trained["cluster"][50:], minlength=3)))
-    assert f"new_labels.csv. Cluster sizes: {sizes}" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert f"new_labels.csv. Cluster sizes: {sizes}" in out
+    assert "By the labels" not in out
 
 
 @pytest.mark.parametrize("scale", ["standard", "2.5"])

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pandas as pd
 
+from dec_keras import metrics
 from dec_keras.data import reading, scaling
 from dec_keras.data.datasets import load
 from dec_keras.errors import InputError, check_assigned
@@ -19,10 +20,14 @@ from dec_keras.training.pipeline import predict
 
 
 def predict_file(args):
-    """Writes the table of clusters of new data; args as `command_line.predict_parser` gives them."""
+    """Writes the table of clusters of new data, and scores them by labels, if there are any.
+
+    Args:
+        args: as `command_line.predict_parser` gives them.
+    """
     writable_folder(args.out.parent)
     model, attributes = load_model(args.model), read_attributes(args.model)
-    x, _, about = load(args.dataset, reading.from_attributes(attributes, n_features=model.input_shape[1]))
+    x, y, about = load(args.dataset, reading.from_attributes(attributes, n_features=model.input_shape[1]))
     check_fits(model, args.model, x)
     scaler = scaling.from_attributes(attributes, args.model)
     if scaler is None:
@@ -31,8 +36,12 @@ def predict_file(args):
     q = predict(keras.Model(model.input, model.get_layer("clustering").output), scaler.transform(x))
     check_assigned(q)
     write_labels(args.out, q, about.names)
-    sizes = np.bincount(q.argmax(axis=1), minlength=q.shape[1])
+    labels = q.argmax(axis=1)
+    sizes = np.bincount(labels, minlength=q.shape[1])
     print(f"Saved to {args.out}. Cluster sizes:", *sizes)
+    if y is not None:
+        scores = [f"{name.upper()} {value:.4f}" for name, value in metrics.scores(y, labels).items()]
+        print(f"By the labels: {', '.join(scores)}.")
 
 
 def check_fits(model, path, x):
