@@ -78,6 +78,7 @@ def without_labels(silhouette, confidence):
         (without_labels(0.2, 0.8), without_labels(0.19, 0.9), False),  # by chance
         (without_labels(0.2, 0.8), without_labels(0.3, 0.7), True),
         (without_labels(0.2, 0.8), without_labels(0.3, 0.9), False),
+        (without_labels(0.2, 0.8), without_labels(0.3, 0.79999), False),  # the same, as printed
     ],
 )
 def test_what_is_worse(start, end, is_worse):

@@ -17,6 +17,7 @@ SAMPLE = 2000  # samples whose silhouette is taken: they are compared pair by pa
 KMEANS_SAMPLE = 10_000  # samples that k-means on x is run on, which are compared in all features
 KMEANS_RESTARTS = 5
 NOISE = 0.02  # that the silhouette of a sample may fall by, by chance
+DIGIT = 1e-4  # the last that is printed
 UNSURE = 0.5  # as in `metrics.confidence`
 
 
@@ -40,7 +41,7 @@ class Quality:
         """By labels if there are any: in ACC and NMI; else by the silhouette, or by a confidence that fell."""
         if self.scores:
             return all(self.scores[name] < start.scores[name] for name in ("acc", "nmi"))
-        return self.silhouette < start.silhouette - NOISE or self.confidence < start.confidence
+        return self.silhouette < start.silhouette - NOISE or self.confidence < start.confidence - DIGIT
 
 
 def qualities(dec, x, y):
