@@ -83,7 +83,7 @@ def train(x, n_clusters=10, steps=200):
     codes = predict(dec.encoder, x)
     times["encoding"] = perf_counter() - start
     start = perf_counter()
-    centers, _ = kmeans_start(codes, n_clusters, 0)
+    centers = kmeans_start(codes, n_clusters, 0).centers
     times["k-means"] = perf_counter() - start
 
     dec.model.get_layer("clustering").set_weights([centers])

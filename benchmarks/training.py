@@ -1,9 +1,10 @@
-"""Seconds of both phases beside matrix products of the same shapes, a plain Keras loop, and ClustPy.
+"""Seconds of both phases beside matrix products of the same shapes, a plain Keras loop, and ClustPy; and of the starts.
 
     python -m benchmarks.training products                      (pretraining against its matrix products)
     python -m benchmarks.training epoch                         (a pretraining epoch against a plain Keras loop)
     python -m benchmarks.training augmentation                  (an epoch of augmented images against a plain one)
     python -m benchmarks.training interval --dataset usps       (an update interval against a plain Keras loop)
+    python -m benchmarks.training starts                        (each start against the plain calls of the libraries)
     python -m benchmarks.training clustpy --clustpy_python P    (both phases against ClustPy in the interpreter P)
 
 The rivals take turns in one process tree; printed are medians and their ratio. In P: pip install clustpy.
@@ -21,13 +22,17 @@ from time import perf_counter
 import keras
 import numpy as np
 import tensorflow as tf
+import umap
+from sklearn.cluster import KMeans
+from sklearn.mixture import GaussianMixture
 
 from DEC import DEC
 from dec_keras.data.datasets import load
 from dec_keras.method.clustering import _assign
+from dec_keras.method.initial_centers import gmm_start, kmeans_start, manifold_start
 from dec_keras.method.model import target_distribution
 from dec_keras.method.protocols import BATCH_SIZE, CODE_DIMS, get_settings
-from dec_keras.training.pipeline import batches_per_epoch, endless_batches
+from dec_keras.training.pipeline import batches_per_epoch, endless_batches, predict
 from dec_keras.training.steps import Trainer, get_optimizer
 
 LONG = 10_000  # batches: as in a real run, steps are compiled by XLA
@@ -35,7 +40,7 @@ LONG = 10_000  # batches: as in a real run, steps are compiled by XLA
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("products", "epoch", "augmentation", "interval", "clustpy"))
+    parser.add_argument("what", choices=("products", "epoch", "augmentation", "interval", "starts", "clustpy"))
     parser.add_argument("--dataset", default="mnist")
     parser.add_argument("--protocol", default="dec-keras")
     parser.add_argument("--rounds", type=int, default=5)
@@ -56,7 +61,7 @@ class Benchmark:
 
     def run(self):
         kinds = {"products": self.products, "epoch": self.an_epoch, "augmentation": self.augmentation}
-        kinds |= {"interval": self.an_interval, "clustpy": self.clustpy}
+        kinds |= {"interval": self.an_interval, "starts": self.starts, "clustpy": self.clustpy}
         kinds[self.args.what]()
 
     def products(self):
@@ -78,6 +83,23 @@ class Benchmark:
 
     def an_interval(self):
         print_ratio(self.clustering({"plain Keras loop": self.plain_interval()}))
+
+    def starts(self):
+        """On the codes of ae_weights/; of the plain mixture 3 of 30 restarts are timed, the manifold has one round."""
+        dec, k = self.dec(), self.n_clusters
+        dec.autoencoder.load_weights(f"ae_weights/{self.args.dataset}_ae_weights.h5")
+        codes = predict(dec.encoder, self.samples)
+
+        def umap_and_mixture():
+            mapper = umap.UMAP(n_neighbors=20, min_dist=0.0, n_components=codes.shape[1], random_state=0)
+            GaussianMixture(k, random_state=0).fit(mapper.fit_transform(codes))
+
+        k_means = {"KMeans, 20 restarts": lambda: KMeans(k, n_init=20, random_state=0).fit(codes)}
+        mixture = {"GaussianMixture, 3 restarts": lambda: GaussianMixture(k, n_init=3, random_state=0).fit(codes)}
+        print_ratio(self.take_turns("k-means", lambda: kmeans_start(codes, k, 0), k_means))
+        print_ratio(self.take_turns("mixture, 30 restarts", lambda: gmm_start(codes, k, 0), mixture))
+        manifold = {"UMAP, GaussianMixture": umap_and_mixture}
+        print_ratio(self.take_turns("manifold", lambda: manifold_start(codes, k, 0), manifold, rounds=1))
 
     def clustpy(self):
         """ClustPy takes P from each batch and has no refresh over all samples: none is timed."""
@@ -127,10 +149,11 @@ class Benchmark:
         trainer = Trainer(dec.model, endless_batches(self.samples, BATCH_SIZE), with_targets, LONG)
         return self.take_turns("clustering, an interval", interval, rival)
 
-    def take_turns(self, name, ours, rival):
-        """{name: median seconds} of our round and of the rival's, by turns."""
+    def take_turns(self, name, ours, rival, rounds=None):
+        """{name: median seconds} of our round and of the rival's, by turns, after one of each that warms up."""
         ((rival_name, rival_round),) = rival.items()
-        rounds = np.array([[seconds(ours), seconds(rival_round)] for _ in range(self.args.rounds + 1)])[1:]
+        rounds = rounds or self.args.rounds
+        rounds = np.array([[seconds(ours), seconds(rival_round)] for _ in range(rounds + 1)])[1:]
         medians = dict(zip((name, rival_name), np.median(rounds, axis=0), strict=True))
         for (who, median), times in zip(medians.items(), rounds.T, strict=True):
             print(f"{who:<32}{median:9.3f} s   ({times.min():.3f} to {times.max():.3f}, {len(times)} rounds)")

@@ -225,7 +225,7 @@ def _initialize(dec, x, start, update_interval, checkpoint, verbose):
 
 def _identity(dec, x, start, schedule, augment):
     """What, beside its lengths, a clustering has to share with another to end like it."""
-    run = {"start": zlib.crc32(np.array(start.centers)) if isinstance(start, Start) else start}
+    run = {"start": zlib.crc32(np.asarray(start.centers).tobytes()) if isinstance(start, Start) else start}
     run |= {"augment": True} if augment else {}
     run |= {"schedule": schedule} if schedule != "constant" else {}
     run |= {"dims": dec.dims, "clusters": dec.n_clusters, "alpha": dec.alpha, "seed": dec.seed}

@@ -142,7 +142,7 @@ def auto_start(
     if len(codes) <= N_NEIGHBORS:
         return kmeans_start(codes, n_clusters, seed, verbose=verbose)
     start = on_manifold or manifold_start(codes, n_clusters, seed, verbose=verbose)
-    separate = start.silhouette >= SEPARATE
+    separate = (start.silhouette or 0) >= SEPARATE
     if verbose:
         verdict = "separate" if separate else "not separate"
         print(f"The clusters on the manifold are {verdict} (silhouette {start.silhouette:.2f}).")

@@ -57,7 +57,7 @@ def reconstructions(
     return _montage(rows, max(map(len, rows.values())), title, "", x_label, clusters, below)
 
 
-def _montage(rows, columns, title, y_label, x_label, above=(), below=NONE):
+def _montage(rows, columns, title, y_label, x_label, above=(), below: Mapping = NONE):
     """Rows of images side by side as one picture, which draws faster than axes for each; `above` and `below` texts."""
     height, width, *colours = next(row.shape[1:] for row in rows.values() if len(row))
     gap = max(1, height // 14)

@@ -59,7 +59,7 @@ def most_samples(run):
     """How many samples the page holds in about `BYTES`."""
     few = np.random.default_rng(0).permutation(len(run.q))[:200]
     of_each = 110 if run.names is None else 110 + np.mean([len(str(run.names[row])) for row in few])
-    of_each += 10 * UNUSUAL if run.image_shape is None else len(_sprite(run.images(few))["uri"]) / len(few)
+    of_each += 10 * UNUSUAL if run.image_shape is None else len(str(_sprite(run.images(few))["uri"])) / len(few)
     return int(BYTES / of_each)
 
 

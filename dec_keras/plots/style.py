@@ -36,7 +36,7 @@ STYLE: dict[Any, Any] = {
     "svg.hashsalt": "DEC",  # the same ids, so the same file, every time
     "pdf.fonttype": 42,  # letters, not shapes: publishers ask for it
 }
-PAPER = {
+PAPER: dict[Any, Any] = {
     "font.size": 7,
     "axes.titlesize": 7,
     "axes.linewidth": 0.6,
