@@ -117,9 +117,9 @@ class DEC(SeedNames):
         x, y = self._check(x, y)
         options = {
             "augment": _check_images(x, augment),
-            "optimizer": get_optimizer(optimizer),
+            "optimizer": optimizer,
             "epochs": check_whole("epochs", epochs, at_least=1),
-            "batch_size": _batch_size(batch_size, x),
+            "batch_size": check_whole("batch_size", batch_size, at_least=1),
             "schedule": _check_schedule(schedule),
             "callbacks": callbacks,
             "resume": resume,
@@ -146,7 +146,7 @@ class DEC(SeedNames):
         """
         x, y = self._check(x, y)
         epochs = epochs if epochs is None else check_whole("epochs", epochs, at_least=1)
-        options = {"epochs": epochs, "batch_size": _batch_size(batch_size, x)}
+        options = {"epochs": epochs, "batch_size": check_whole("batch_size", batch_size, at_least=1)}
         options |= {"augment": _check_images(x, augment), "callbacks": callbacks, "resume": resume}
         options |= {"verbose": _verbose(verbose)}
         pretrain_layerwise(self, x, y, folder=_folder(save_dir, resume), **options)
@@ -195,7 +195,7 @@ class DEC(SeedNames):
             raise InputError(f"There are {x.shape[0]} samples for {self.n_clusters} clusters: ask for fewer clusters.")
         ranges = {
             "maxiter": check_whole("maxiter", maxiter, at_least=1),
-            "batch_size": _batch_size(batch_size, x),
+            "batch_size": check_whole("batch_size", batch_size, at_least=1),
             "update_interval": check_whole("update_interval", update_interval, at_least=0),
             "tol": check_share("tol", tol),
             "verbose": _verbose(verbose),
@@ -288,11 +288,6 @@ def _folder(save_dir, resume):
 def _verbose(verbose):
     """0, 1 or 2, as Keras has it."""
     return check_whole("verbose", verbose, at_least=0, at_most=2)
-
-
-def _batch_size(batch_size, x):
-    """Checked, and no larger than x, which a batch cannot be."""
-    return min(check_whole("batch_size", batch_size, at_least=1), x.shape[0])
 
 
 if __name__ == "__main__":

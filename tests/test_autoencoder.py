@@ -111,9 +111,9 @@ def test_a_layer_is_denoised_as_the_paper_says(dec, blobs):
     below = pretraining_module._below(dec, 1)
     relu = np.maximum(x @ before["encoder_0"][0] + before["encoder_0"][1], 0)
     np.testing.assert_allclose(below(x), relu, atol=1e-6)
-    training = pretraining_module._Pretraining(dec, Samples(x), None, 2, 20, False, None, (), False, {}, 0)
+    training = pretraining_module._Pretraining(dec, Samples(x), None, 2, 20, False, None, (), False, 0, {})
     assert not training.is_finished()
-    training.fit("Layer 1", denoiser, keras.optimizers.SGD(0.1), 2, 0, None, below=below)
+    training.fit("Layer 1", denoiser, keras.optimizers.SGD(0.1), 2, layer=1)
     changed = {
         layer.name
         for layer in dec.autoencoder.layers

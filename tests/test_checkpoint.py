@@ -569,7 +569,7 @@ def test_what_an_older_run_has_left_does_not_stand_in_the_way(tmp_path, monkeypa
     (tmp_path / "dec_checkpoint.npz").write_bytes(b"of an older run")
     (tmp_path / "my_checkpoint.npz").write_bytes(b"of the user's")
     with monkeypatch.context() as patch:
-        patch.setattr(DEC, "pretrain", lambda *_, **__: (_ for _ in ()).throw(Cut))
+        patch.setattr("dec_keras.runs.run.pretrain", lambda *_, **__: (_ for _ in ()).throw(Cut))
         with pytest.raises(Cut):
             run(tmp_path)
     run(tmp_path, "--resume")

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import traceback
 import zipfile
 
 import keras
@@ -16,7 +17,9 @@ from sklearn.exceptions import InconsistentVersionWarning
 
 import dec_keras
 from DEC import DEC
+from dec_keras.training.steps import Trainer
 from IDEC import IDEC
+from tests import helpers
 from tests.helpers import ROOT
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -38,6 +41,25 @@ def test_imports_stay_within_the_walls():
     command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as lint; lint()", "--no-cache"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("weights", [[], ["--pretrain", "layerwise"], ["--ae_weights"]])
+def test_few_frames_stand_between_the_command_line_and_the_training_step(weights, tmp_path, small_network, monkeypatch):
+    class Seen(Exception):
+        pass
+
+    def train(*_):
+        ours = (str(ROOT / "dec_keras"), str(ROOT / "DEC.py"))
+        raise Seen([frame.name for frame in traceback.extract_stack() if frame.filename.startswith(ours)])
+
+    arguments = ["--dataset", "digits", "--pretrain_epochs", "1", "--maxiter", "1", "--save_dir", str(tmp_path)]
+    if weights == ["--ae_weights"]:
+        DEC([64, 16, 3], 10).autoencoder.save(tmp_path / "weights.h5")
+        weights = ["--ae_weights", str(tmp_path / "weights.h5"), "--scale", "none"]
+    monkeypatch.setattr(Trainer, "train", train)
+    with pytest.raises(Seen) as seen:
+        helpers.command(DEC, [*arguments, *weights])
+    assert len(seen.value.args[0]) <= 4, seen.value.args[0]
 
 
 def test_the_top_level_has_its_doors_alone():

@@ -59,7 +59,7 @@ def test_the_other_methods_model_stays_and_so_do_the_weights_that_are_given(fold
 def test_data_that_lie_in_the_folder_stay(folder, monkeypatch):
     train(DEC, folder)
     codes = (folder / "embedding.npy").read_bytes()
-    monkeypatch.setattr(DEC, "pretrain", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("dec_keras.runs.run.pretrain", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         helpers.run(DEC, ["--dataset", folder / "embedding.npy", "--n_clusters", 2, "--save_dir", folder])
     assert (folder / "embedding.npy").read_bytes() == codes

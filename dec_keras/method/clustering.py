@@ -74,8 +74,8 @@ def cluster(
 ):
     """Runs the clustering phase: initial centres, then KL(P || Q) until `tol` or `maxiter`.
 
-    A start that has a posterior is no clustering that Q can have at once. P is then this posterior for
-    `POSTERIOR_EPOCHS`, or `POSTERIOR_BATCHES` where x is small, and only from there on eq. 3 of Q.
+    Q cannot reproduce a start's posterior at once. P is then this posterior for `POSTERIOR_EPOCHS`, or
+    `POSTERIOR_BATCHES` where x is small, and only from there on eq. 3 of Q.
 
     Args:
         dec: a DEC or IDEC, compiled, its autoencoder pretrained; its model is trained in place, and its `result` set to
@@ -83,7 +83,7 @@ def cluster(
         x: Samples of shape `(n, d)`.
         y: true labels of shape `(n,)`, or None; they score the log's rows and change nothing else.
         maxiter: most batches to train, at least 1.
-        batch_size: samples a batch, at least 1; batches go through x in order.
+        batch_size: samples a batch, at least 1, and no more than there are; batches go through x in order.
         tol: stop when a smaller share of the labels than this, in [0, 1], changed since the last refresh of P.
         update_interval: batches between two refreshes of P; 0 = one epoch.
         schedule: of the learning rate while P is a posterior: "constant" as the optimizer has it, or "cosine": from
@@ -102,8 +102,10 @@ def cluster(
         FloatingPointError: if the training diverges; the last model that was saved on the way stays in `folder`.
         InputError: if `resume` and the checkpoint is of another clustering, or damaged.
     """
-    update_interval = update_interval or batches_per_epoch(x, batch_size)
-    save_interval = max(5 * batches_per_epoch(x, batch_size), update_interval)
+    batch_size = min(batch_size, len(x))
+    epoch = batches_per_epoch(x, batch_size)
+    update_interval = update_interval or epoch
+    save_interval = max(5 * epoch, update_interval)
     ranges = {"maxiter": maxiter, "batch_size": batch_size, "tol": tol, "update_interval": update_interval}
     run = ranges | _identity(dec, x, start, schedule, augment) if folder else {}
     checkpoint = Checkpoint(folder and folder.checkpoint(dec.name), run, resume)
@@ -111,7 +113,7 @@ def cluster(
     callbacks = keras.callbacks.CallbackList(callbacks, model=dec.model)
     optimizer = dec.model.optimizer
     learning_rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
-    posterior_batches = max(POSTERIOR_EPOCHS * batches_per_epoch(x, batch_size), POSTERIOR_BATCHES)
+    posterior_batches = max(POSTERIOR_EPOCHS * epoch, POSTERIOR_BATCHES)
 
     p = tf.Variable(tf.zeros((len(x), dec.n_clusters)), trainable=False)
 
@@ -121,17 +123,6 @@ def cluster(
     def save_if_due():
         if folder and (save_models or result.n_iter == 0) and result.n_iter % save_interval == 0:
             save_model(dec.model, folder.model(dec.name, result.n_iter), dec.attributes)
-
-    def train_until(end):
-        trainer.reset()
-        while result.n_iter < end:
-            until = min(end, (result.n_iter // save_interval + 1) * save_interval)
-            rewrite = partial(log.rewrite, result.n_iter) if progress.bar is not None else None
-            trainer.train(until - result.n_iter, rewrite)
-            result.n_iter = until
-            check_finite(trainer.losses()["loss"], "the loss")
-            save_if_due()
-        return trainer.losses()
 
     seed = _augmentation_seed(dec, checkpoint) if augment else None
     batches = endless_batches(x, batch_size, start=result.n_iter, augment=seed)
@@ -164,12 +155,20 @@ def cluster(
                     if result.n_iter >= posterior_batches:
                         checkpoint.arrays.pop("posterior", None)
                     checkpoint.keep(interval)
-            p.assign(checkpoint.arrays.get("posterior", target_distribution(q)))  # eq. 3
+            posterior = checkpoint.arrays.get("posterior")
+            p.assign(target_distribution(q) if posterior is None else posterior)  # eq. 3
             if schedule == "cosine":
-                share = result.n_iter / posterior_batches if "posterior" in checkpoint.arrays else 1
+                share = 1 if posterior is None else result.n_iter / posterior_batches
                 optimizer.learning_rate = _falling(learning_rate, share)
             callbacks.on_epoch_begin(interval)
-            losses = train_until(min(result.n_iter + update_interval, maxiter))
+            trainer.reset()
+            end = min(result.n_iter + update_interval, maxiter)
+            while result.n_iter < end:
+                until = min(end, (result.n_iter // save_interval + 1) * save_interval)
+                trainer.train(until - result.n_iter, partial(log.rewrite, result.n_iter))
+                result.n_iter, losses = until, trainer.losses()
+                check_finite(losses["loss"], "the loss")
+                save_if_due()
         callbacks.on_train_end()
     if schedule == "cosine":
         optimizer.learning_rate = learning_rate
@@ -224,7 +223,7 @@ def _initialize(dec, x, start, update_interval, checkpoint, verbose):
 
 
 def _identity(dec, x, start, schedule, augment):
-    """What, beside its lengths, a clustering has to share with another to end like it."""
+    """The settings of a clustering that must match to resume it, beside its lengths."""
     run = {"start": zlib.crc32(np.asarray(start.centers).tobytes()) if isinstance(start, Start) else start}
     run |= {"augment": True} if augment else {}
     run |= {"schedule": schedule} if schedule != "constant" else {}

@@ -1,21 +1,27 @@
 """Pretraining of the autoencoder: end to end, or layer by layer as in the DEC paper (section 3.2)."""
 
 import random
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import keras
+import numpy as np
 from keras import layers
 
 from dec_keras import metrics
 from dec_keras.console import Progress
+from dec_keras.data.samples import Samples
 from dec_keras.errors import check_finite, check_number
 from dec_keras.files.atomic import GrowingTable
 from dec_keras.files.models import load_weights, read_attributes, save_model
+from dec_keras.files.run_folder import RunFolder
 from dec_keras.method.initial_centers import kmeans_start
 from dec_keras.method.protocols import PAPER_BATCHES
 from dec_keras.training.checkpoint import Checkpoint, as_json
 from dec_keras.training.pipeline import batches_per_epoch, endless_batches, predict
-from dec_keras.training.steps import Trainer, configuration
+from dec_keras.training.steps import Trainer, configuration, get_optimizer
 
 
 def pretrain(dec, x, y, *, optimizer, epochs, batch_size, augment, folder, schedule, callbacks, resume, verbose):
@@ -28,11 +34,11 @@ def pretrain(dec, x, y, *, optimizer, epochs, batch_size, augment, folder, sched
         dec: a DEC or IDEC; its autoencoder is trained in place.
         x: Samples of shape `(n, d)`.
         y: true labels of shape `(n,)`, or None; with them k-means on the codes is scored about ten times on the way.
-        optimizer: a Keras optimizer.
+        optimizer: a Keras optimizer, its name, or its serialised form.
         epochs: passes over x, at least 1.
-        batch_size: samples a batch, at least 1; shuffled every epoch.
-        augment: whether to shift and rotate every image at random, anew each time; it is to reconstruct what it is
-            then (DEC-DA). It takes x whose `image_shape` is known.
+        batch_size: samples a batch, at least 1, and no more than there are; shuffled every epoch.
+        augment: whether to shift and rotate every image at random, anew each time; the target is the augmented image
+            (DEC-DA). It takes x whose `image_shape` is known.
         folder: RunFolder for the files; None: they are not written.
         schedule: of the learning rate: "constant" as the optimizer has it, or "cosine": up to that in the first 5 % of
             the batches, then down to 0 along a cosine.
@@ -45,13 +51,14 @@ def pretrain(dec, x, y, *, optimizer, epochs, batch_size, augment, folder, sched
         FloatingPointError: if the training diverges; no weights are then written.
         InputError: if `resume` and the checkpoint is of another training, or damaged.
     """
-    run = {"pretraining": "end-to-end", "optimizer": configuration(optimizer), "schedule": schedule}
-    training = _Pretraining(dec, x, y, epochs, batch_size, augment, folder, callbacks, resume, run, verbose)
+    optimizer, batch_size = get_optimizer(optimizer), min(batch_size, len(x))
+    kind = {"pretraining": "end-to-end", "optimizer": configuration(optimizer), "schedule": schedule}
+    training = _Pretraining(dec, x, y, epochs, batch_size, augment, folder, callbacks, resume, verbose, kind)
     if training.is_finished():
         return
     if schedule == "cosine":
         optimizer.learning_rate = _cosine(float(optimizer.learning_rate), epochs * batches_per_epoch(x, batch_size))
-    training.fit_whole(optimizer, stage=0)
+    training.fit("Pretraining", dec.autoencoder, optimizer, epochs)
     training.save()
 
 
@@ -69,34 +76,48 @@ def pretrain_layerwise(dec, x, y, *, epochs, batch_size, augment, folder, callba
 
     Other arguments and errors as for `pretrain`.
     """
+    batch_size = min(batch_size, len(x))
     epochs = epochs or -(-PAPER_BATCHES // batches_per_epoch(x, batch_size))
-    run = {"pretraining": "layerwise"}
-    training = _Pretraining(dec, x, y, epochs, batch_size, augment, folder, callbacks, resume, run, verbose)
+    kind = {"pretraining": "layerwise"}
+    training = _Pretraining(dec, x, y, epochs, batch_size, augment, folder, callbacks, resume, verbose, kind)
     if training.is_finished():
         return
-    n_layers = len(dec.dims) - 1
+    dims, n_layers = dec.dims, len(dec.dims) - 1
     for i in range(training.checkpoint.stage, n_layers):
+        if verbose:
+            print(f"Layer {i}: {dims[i]}-{dims[i + 1]}-{dims[i]}", flush=True)
         _reseed(dec.seed, i)
-        training.layer(i)
+        training.fit(f"Layer {i}", _denoiser(dec, i), _sgd_with_drops(), -(-epochs // 2), stage=i, layer=i)
     _reseed(dec.seed, n_layers)
-    training.fit_whole(_sgd_with_drops(), stage=n_layers)
+    training.fit("Pretraining", dec.autoencoder, _sgd_with_drops(), epochs, stage=n_layers)
     training.save()
 
 
+@dataclass
 class _Pretraining:
-    """One pretraining: what its stages (layers, and all of them together) share.
+    """One pretraining: what its stages (layers, and all of them together) share. Attributes as `pretrain` has them.
 
-    Args:
-        run: dict of what, beside the other arguments, a pretraining has to share with another to end like it.
+    Attributes:
+        kind: dict of the settings that must match to resume it, beside the others.
     """
 
-    def __init__(self, dec, x, y, epochs, batch_size, augment, folder, callbacks, resume, run, verbose):
-        self.dec, self.x, self.y, self.epochs, self.batch_size, self.augment = dec, x, y, epochs, batch_size, augment
-        self.folder, self.callbacks, self.resume, self.verbose = folder, callbacks, resume, verbose
-        run |= {"dims": dec.dims, "epochs": epochs, "batch_size": batch_size, "seed": dec.seed}
-        run |= {"augment": True} if augment else {}
-        self.run = as_json(run | {"samples": len(x), "checksum": x.checksum})
-        self.checkpoint = None
+    dec: Any
+    x: Samples
+    y: np.ndarray | None
+    epochs: int
+    batch_size: int
+    augment: bool
+    folder: RunFolder | None
+    callbacks: Sequence[keras.callbacks.Callback]
+    resume: bool
+    verbose: int
+    kind: dict[str, Any]
+
+    def __post_init__(self):
+        run = self.kind | {"dims": self.dec.dims, "epochs": self.epochs, "batch_size": self.batch_size}
+        run |= {"augment": True} if self.augment else {}
+        run |= {"seed": self.dec.seed, "samples": len(self.x), "checksum": self.x.checksum}
+        self.run = as_json(run)
 
     def is_finished(self):
         """Whether one that is to be resumed came to its end: its weights are loaded. Else its checkpoint is read."""
@@ -117,21 +138,6 @@ class _Pretraining:
             print(f"Pretrained already: {path}")
         return True
 
-    def layer(self, i):
-        """Trains layer i, as a denoising autoencoder of the codes of the layers below."""
-        dims = self.dec.dims
-        if self.verbose:
-            print(f"Layer {i}: {dims[i]}-{dims[i + 1]}-{dims[i]}", flush=True)
-        log = self.folder and self.folder.layer_log(i)
-        epochs = -(-self.epochs // 2)
-        self.fit(f"Layer {i}", _denoiser(self.dec, i), _sgd_with_drops(), epochs, i, log, below=_below(self.dec, i))
-
-    def fit_whole(self, optimizer, stage):
-        """Trains all layers together."""
-        log = self.folder and self.folder.pretrain_log
-        score = self._score if self.y is not None else None
-        self.fit("Pretraining", self.dec.autoencoder, optimizer, self.epochs, stage, log, self.callbacks, score)
-
     def save(self):
         self.dec.pretrain_seconds = self.checkpoint.seconds
         if self.folder:
@@ -139,12 +145,14 @@ class _Pretraining:
             save_model(self.dec.autoencoder, self.folder.ae_weights, self.dec.attributes | {"pretraining": pretraining})
         self.checkpoint.end()
 
-    def fit(self, name, model, optimizer, epochs, stage, log, callbacks=(), score=None, below=None):
-        """Trains `model` to reconstruct x, or the codes that the model `below` makes of it.
+    def fit(self, name, model, optimizer, epochs, stage=0, layer=None):
+        """Trains `model`, all layers, to reconstruct x; or a layer to reconstruct the codes of the layers below.
 
         Codes are made batch by batch: of all samples they can be larger than x.
         """
         model.compile(optimizer=optimizer, loss="mse")
+        below = _below(self.dec, layer) if layer else None
+        log = self.folder and (self.folder.pretrain_log if layer is None else self.folder.layer_log(layer))
 
         def to_itself(_, batch):
             codes = below(batch, training=False) if below else batch
@@ -158,7 +166,7 @@ class _Pretraining:
         augment = shuffle if self.augment else None
         batches = endless_batches(self.x, self.batch_size, shuffle, checkpoint.epoch * steps, augment)
         trainer = Trainer(model, batches, to_itself, epochs * steps)
-        callbacks = keras.callbacks.CallbackList(callbacks, model=model)
+        callbacks = keras.callbacks.CallbackList(self.callbacks if layer is None else (), model=model)
         progress = Progress(name, epochs * steps, checkpoint.epoch * steps, self.verbose)
         scores = {}
 
@@ -176,7 +184,7 @@ class _Pretraining:
                 trainer.train(steps, partial(rewrite, epoch) if progress.bar is not None else None)
                 logs = trainer.losses()
                 check_finite(logs["loss"], "the reconstruction loss")
-                scored = score(epoch) if score else {}
+                scored = self._scored(epoch) if layer is None else {}
                 scores |= scored
                 logs |= scored
                 self._say(progress, epoch, epochs, steps, logs)
@@ -187,9 +195,9 @@ class _Pretraining:
                 checkpoint.keep(epoch + 1)
             callbacks.on_train_end()
 
-    def _score(self, epoch):
+    def _scored(self, epoch):
         """ACC and NMI of k-means on the codes, about ten times: how fit they are to cluster, which the loss hides."""
-        if epoch % max(1, self.epochs // 10):
+        if self.y is None or epoch % max(1, self.epochs // 10):
             return {}
         _, labels, *_ = kmeans_start(predict(self.dec.encoder, self.x), self.dec.n_clusters, self.dec.seed)
         return {"acc": metrics.acc(self.y, labels), "nmi": metrics.nmi(self.y, labels)}
@@ -205,7 +213,7 @@ class _Pretraining:
 def _denoiser(dec, i):
     """Layer i and its decoder with dropout before each: y = g2(W2 drop(g1(W1 drop(x) + b1)) + b2), eq. 6-9.
 
-    The last layer's code, 10 numbers that x is to be told from, is not dropped: so does the authors' Caffe code.
+    The last layer's code, which has only 10 numbers, is not dropped: so does the authors' Caffe code.
     """
     encode, decode = (dec.autoencoder.get_layer(f"{part}_{i}") for part in ("encoder", "decoder"))
     x = keras.Input(shape=(dec.dims[i],))
@@ -216,8 +224,8 @@ def _denoiser(dec, i):
 
 
 def _below(dec, i):
-    """The model, without dropout, of the layers below layer i: of x, what layer i is to reconstruct. None if i is 0."""
-    return keras.Model(dec.autoencoder.input, dec.autoencoder.get_layer(f"encoder_{i - 1}").output) if i else None
+    """The model, without dropout, of the layers below layer i > 0: of x, what layer i is to reconstruct."""
+    return keras.Model(dec.autoencoder.input, dec.autoencoder.get_layer(f"encoder_{i - 1}").output)
 
 
 def _reseed(seed, step):

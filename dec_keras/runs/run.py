@@ -17,6 +17,8 @@ from dec_keras.errors import InputError
 from dec_keras.files.atomic import atomic_write
 from dec_keras.files.models import load_weights, read_attributes
 from dec_keras.files.run_folder import lock_folder, run_folder
+from dec_keras.method.clustering import cluster
+from dec_keras.method.pretraining import pretrain, pretrain_layerwise
 from dec_keras.plots import tensorboard
 from dec_keras.runs.config import describe
 from dec_keras.runs.predict import write_labels
@@ -82,12 +84,12 @@ def run(method, config, options):
                 dec.load_weights(folder.model(dec.name))
             else:
                 if not config.ae_weights:
-                    pretrain = getattr(dec, config.pretrain_method)
-                    pretrain(data.x, data.y, **config.pretrain_arguments(), **output(folder, "pretraining", options))
+                    train = pretrain_layerwise if config.pretraining == "layerwise" else pretrain
+                    train(dec, data.x, data.y, **config.pretrain_arguments(), **output(folder, "pretraining", options))
                 start_error = reconstruction_error(dec, data.x)
                 with finished_if_done(dec):
                     files = output(folder, dec.name, options) | {"save_models": options.save_models}
-                    dec.fit(data.x, data.y, **config.fit_arguments(), **files)
+                    cluster(dec, data.x, data.y, **config.fit_arguments(), **files)
                 save_assignments(dec, data, folder, options)
                 errors = start_error, reconstruction_error(dec, data.x)
                 said = report(dec, config, data, folder, errors, perf_counter() - begun, options)
@@ -176,8 +178,7 @@ def finished_if_done(dec):
 def output(folder, phase, options):
     """The arguments of a phase that say where its files go, and what it prints."""
     callbacks = [tensorboard.log(folder.tensorboard(phase), keep=options.resume)] if options.tensorboard else []
-    files = {"save_dir": folder.path, "resume": options.resume, "callbacks": callbacks}
-    return files | {"verbose": options.verbose}
+    return {"folder": folder, "resume": options.resume, "callbacks": callbacks, "verbose": options.verbose}
 
 
 def save_assignments(dec, data, folder, options):
