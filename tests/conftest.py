@@ -49,7 +49,7 @@ def without_umap(monkeypatch):
 
 @pytest.fixture
 def recorded(monkeypatch):
-    """A function of a class and a method's name: the arguments of every call, by name; the method runs all the same."""
+    """A function of a class or module and a name in it: the arguments of every call, by name; it runs all the same."""
 
     def record(method, name):
         function, calls = getattr(method, name), []

@@ -20,6 +20,7 @@ from dec_keras.data.samples import Samples
 from dec_keras.data.scaling import FITS
 from dec_keras.method.initial_centers import STARTS
 from dec_keras.method.protocols import BY_SIZE, PAPER_LENGTH, get_settings
+from dec_keras.runs import run as run_module
 from dec_keras.runs.command_line import parse_run
 from dec_keras.runs.run import reconstruction_error
 from dec_keras.runs.verdict import report_sizes
@@ -329,7 +330,7 @@ def test_every_option_is_followed(tmp_path, small_network, recorded):
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(path)
     pretrainings, compilations, clusterings = (
-        recorded(*method) for method in ((DEC, "pretrain"), (IDEC, "compile"), (DEC, "fit"))
+        recorded(*function) for function in ((run_module, "pretrain"), (IDEC, "compile"), (run_module, "cluster"))
     )
     phases = {"batch_size": 15, "pretrain_epochs": 2, "maxiter": 4, "update_interval": 3, "tol": 0.25, "gamma": 0.4}
     options = phases | {"start": "gmm", "scale": 0.5, "seed": 7, "n_clusters": 3, "strategy": "mirrored"}
@@ -339,12 +340,13 @@ def test_every_option_is_followed(tmp_path, small_network, recorded):
     dec = helpers.run(IDEC, [*arguments, *flags])
 
     (pretraining,), (compilation,), (clustering,) = pretrainings, compilations, clusterings
-    both = {"batch_size": 15, "save_dir": tmp_path / "out", "resume": True}
+    both = {"batch_size": 15, "resume": True}
     expected = both | {"maxiter": 4, "update_interval": 3, "tol": 0.25, "start": "gmm"}
     assert {name: clustering[name] for name in expected} == expected
     assert {name: pretraining[name] for name in (*both, "epochs")} == both | {"epochs": 2}
     assert compilation["gamma"] == 0.4
     for phase in (pretraining, clustering):
+        assert phase["folder"].path == tmp_path / "out"
         np.testing.assert_allclose(phase["x"].x, images.reshape(40, -1) / 2)
         assert phase["y"].tolist() == ["class0"] * 20 + ["class1"] * 20
     assert (dec.seed, dec.n_clusters) == (7, 3)
