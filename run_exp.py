@@ -22,7 +22,7 @@ from tqdm import tqdm
 from dec_keras.console import import_tensorflow, script_errors
 from dec_keras.data.reading import ALIASES, DATASETS
 from dec_keras.errors import InputError, check_whole, nearest
-from dec_keras.method.protocols import MAX_SEED, MAXITER, PROTOCOLS
+from dec_keras.method.protocols import MAX_SEED, PROTOCOLS
 from dec_keras.sweeps.results import METHODS, PHASE
 from dec_keras.sweeps.sweep import sweep
 
@@ -68,16 +68,16 @@ def parse(arguments=None):
     add("--jobs", default=1, help="trials at a time, which share a machine's cores (default: %(default)s)")
     add("--dask", metavar="ADDRESS", help="a dask.distributed scheduler's, as tcp://host:8786: run on its workers")
     add("--pretrain_epochs", help="epochs of pretraining (default: the protocol's)")
-    add("--maxiter", default=MAXITER, help="most batches of clustering (default: %(default)s)")
+    add("--maxiter", help="most batches of clustering (default: the protocol's)")
     add("--dry-run", action="store_true", help="only list what is there and what would run")
     add("--report-only", action="store_true", help="only make the tables and figures of results.csv")
     args = parser.parse_args(arguments)
     args.trials = check_whole("--trials", args.trials, at_least=1)
     args.seed = check_whole("--seed", args.seed, at_least=0, at_most=MAX_SEED + 1 - args.trials)
     args.jobs = check_whole("--jobs", args.jobs, at_least=1)
-    args.maxiter = check_whole("--maxiter", args.maxiter, at_least=1)
-    if args.pretrain_epochs is not None:
-        args.pretrain_epochs = check_whole("--pretrain_epochs", args.pretrain_epochs, at_least=1)
+    for name in ("pretrain_epochs", "maxiter"):
+        if getattr(args, name) is not None:
+            setattr(args, name, check_whole(f"--{name}", getattr(args, name), at_least=1))
     if Path(args.name).name != args.name or args.name in ("", ".."):
         raise InputError(f"--name is {args.name!r}: it must be the name of a folder, which is made in results.")
     args.folder = Path("results", args.name).resolve()

@@ -153,8 +153,7 @@ def test_augmented_images_are_those_of_an_uncut_training(layerwise, blobs, tmp_p
 
 
 def test_p_is_the_starts_posterior_for_its_epochs_resumed_too(blobs, tmp_path, every_epoch, monkeypatch):
-    monkeypatch.setattr(clustering, "POSTERIOR_BATCHES", 4)
-    monkeypatch.setattr(clustering, "POSTERIOR_EPOCHS", 1)
+    monkeypatch.setattr(clustering, "posterior_batches", lambda _: 4)
     labels = blobs[1]
     start = Start(np.eye(3, dtype="float32"), labels, np.eye(3, dtype="float32")[labels])
     options = {"start": start, "tol": 0, "schedule": "cosine"}

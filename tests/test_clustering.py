@@ -279,8 +279,7 @@ def one_of_labels(y):
 
 
 def test_a_clustering_ends_only_after_its_epochs_of_the_posterior(dec, blobs, monkeypatch):
-    monkeypatch.setattr(clustering, "POSTERIOR_BATCHES", 5)
-    monkeypatch.setattr(clustering, "POSTERIOR_EPOCHS", 1)
+    monkeypatch.setattr(clustering, "posterior_batches", lambda _: 5)
     x, y = blobs
     for mine, batches in ((one_of_labels(y), 9), (one_of_labels(y)._replace(posterior=None), 3)):
         dec.fit(x, start=mine, update_interval=3, tol=1, save_dir=None)
@@ -288,8 +287,7 @@ def test_a_clustering_ends_only_after_its_epochs_of_the_posterior(dec, blobs, mo
 
 
 def test_the_learning_rate_falls_while_p_is_the_posterior(dec, blobs, monkeypatch):
-    monkeypatch.setattr(clustering, "POSTERIOR_BATCHES", 4)
-    monkeypatch.setattr(clustering, "POSTERIOR_EPOCHS", 1)
+    monkeypatch.setattr(clustering, "posterior_batches", lambda _: 4)
     x, y = blobs
     rates = []
     watch = keras.callbacks.LambdaCallback(

@@ -93,6 +93,13 @@ def test_best_augments_images_alone_and_pretrains_as_many_batches_everywhere(n, 
     assert (settings.augment, settings.pretrain_epochs) == (augment, epochs)
 
 
+@pytest.mark.parametrize(("n", "batches"), [(1797, 1600), (9298, 1600), (70_000, 10_960)])
+def test_best_takes_twice_the_batches_of_the_posterior_at_most(n, batches):
+    assert resolve(get_settings("usps", "best"), n, 256).maxiter == batches
+    config = RunConfig(dataset="usps", protocol="best", maxiter=7)
+    assert (config.resolved(n).maxiter, RunConfig(dataset="usps").resolved(n).maxiter) == (7, 20_000)
+
+
 def test_unknown_protocol_is_told():
     with pytest.raises(InputError, match="choose from dec-keras, idec, paper, fast, dec-da, best"):
         get_settings("mnist", "fast-and-loose")

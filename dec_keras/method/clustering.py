@@ -18,12 +18,12 @@ from dec_keras.files.atomic import GrowingTable
 from dec_keras.files.models import save_model
 from dec_keras.method.initial_centers import STARTS, Start
 from dec_keras.method.model import target_distribution
+from dec_keras.method.protocols import posterior_batches
 from dec_keras.training.checkpoint import Checkpoint
 from dec_keras.training.pipeline import batches_per_epoch, endless_batches, predict, predictions
 from dec_keras.training.steps import Trainer, configuration
 
-POSTERIOR_EPOCHS, POSTERIOR_BATCHES = 20, 800  # for which P is a start's posterior, the longer of the two
-FASTER = 10  # times the learning rate when they begin, with the schedule "cosine"
+FASTER = 10  # times the learning rate while P is a posterior, at first, with the schedule "cosine"
 
 
 @dataclass
@@ -74,8 +74,8 @@ def cluster(
 ):
     """Runs the clustering phase: initial centres, then KL(P || Q) until `tol` or `maxiter`.
 
-    Q cannot reproduce a start's posterior at once. P is then this posterior for `POSTERIOR_EPOCHS`, or
-    `POSTERIOR_BATCHES` where x is small, and only from there on eq. 3 of Q.
+    Q cannot reproduce a start's posterior at once. P is then this posterior for `protocols.posterior_batches`, and only
+    from there on eq. 3 of Q.
 
     Args:
         dec: a DEC or IDEC, compiled, its autoencoder pretrained; its model is trained in place, and its `result` set to
@@ -113,7 +113,7 @@ def cluster(
     callbacks = keras.callbacks.CallbackList(callbacks, model=dec.model)
     optimizer = dec.model.optimizer
     learning_rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
-    posterior_batches = max(POSTERIOR_EPOCHS * epoch, POSTERIOR_BATCHES)
+    of_posterior = posterior_batches(epoch)
 
     p = tf.Variable(tf.zeros((len(x), dec.n_clusters)), trainable=False)
 
@@ -152,13 +152,13 @@ def cluster(
                     if delta_label < tol and "posterior" not in checkpoint.arrays:
                         result.stop_reason = "tol"
                         break
-                    if result.n_iter >= posterior_batches:
+                    if result.n_iter >= of_posterior:
                         checkpoint.arrays.pop("posterior", None)
                     checkpoint.keep(interval)
             posterior = checkpoint.arrays.get("posterior")
             p.assign(target_distribution(q) if posterior is None else posterior)  # eq. 3
             if schedule == "cosine":
-                share = 1 if posterior is None else result.n_iter / posterior_batches
+                share = 1 if posterior is None else result.n_iter / of_posterior
                 optimizer.learning_rate = _falling(learning_rate, share)
             callbacks.on_epoch_begin(interval)
             trainer.reset()

@@ -43,7 +43,8 @@ MANY_EPOCHS = 50  # from which on a pretraining is long enough to learn from ima
 BY_SIZE = "by size"
 PAPER_LENGTH = f"{PAPER_BATCHES} batches"
 FAST_LENGTH = "5480 batches"  # 20 epochs of MNIST
-LENGTHS = (BY_SIZE, PAPER_LENGTH, FAST_LENGTH)
+AS_LONG_AGAIN = "twice the posterior's"
+LENGTHS = (BY_SIZE, PAPER_LENGTH, FAST_LENGTH, AS_LONG_AGAIN)
 
 
 def sgd(learning_rate, momentum, **others):
@@ -81,6 +82,7 @@ class Settings:
         schedule: of the clustering phase's learning rate, see `clustering.cluster`.
         update_interval: batches between two refreshes of the target distribution P; 0 = one epoch; or BY_SIZE.
         tol: share of the labels; the clustering phase stops when fewer change in an interval.
+        maxiter: most batches of the clustering phase; or AS_LONG_AGAIN.
     """
 
     source: str
@@ -97,6 +99,15 @@ class Settings:
     schedule: str = "constant"
     update_interval: int | str = 0
     tol: float = TOL
+    maxiter: int | str = MAXITER
+
+
+def posterior_batches(epoch):
+    """For how many batches P is the posterior of a start that has one; `epoch` is an epoch's number of batches.
+
+    20 epochs; but a small data set needs 800 batches until Q has learnt it.
+    """
+    return max(20 * epoch, 800)
 
 
 def own_length(pretraining):
@@ -110,7 +121,7 @@ def resolve(settings, n, batch_size, is_image=False):
     BY_SIZE, pretraining takes 10,000 batches, about as many as IDEC-toy's 200 epochs of pendigits, in whole epochs, at
     least 10 and at most 500 of them. P is refreshed after an epoch, but after 30 batches at the least, as in DEC-keras,
     since labels that did not change in the few batches of a small data set may still do so; and after 1,000 at the
-    most.
+    most. AS_LONG_AGAIN, after the posterior's batches there are as many of P(Q), at most.
 
     Args:
         settings: Settings.
@@ -126,6 +137,8 @@ def resolve(settings, n, batch_size, is_image=False):
         numbers["pretrain_epochs"] = -(-int(settings.pretrain_epochs.split()[0]) // epoch)
     if settings.update_interval == BY_SIZE:
         numbers["update_interval"] = min(max(epoch, 30), 1000)
+    if settings.maxiter == AS_LONG_AGAIN:
+        numbers["maxiter"] = 2 * posterior_batches(epoch)
     settings = replace(settings, **numbers)
     if settings.augment == IF_IMAGES:
         images = "both" if settings.pretrain_epochs >= MANY_EPOCHS else "clustering"
@@ -233,7 +246,9 @@ def _best():
         start="auto",
         schedule="cosine",
         update_interval=BY_SIZE,
-        tol=0.002,  # since augmented images keep labels moving: on MNIST never fewer than 0.15 % an interval
+        # Augmented images keep labels moving, on MNIST never fewer than 0.15 % an interval, and by P(Q) clusters drift.
+        tol=0.002,
+        maxiter=AS_LONG_AGAIN,
     )
     text = replace(PROTOCOLS["dec-keras"]["reuters10k"], source="DEC-keras, reuters10k", start="auto")
     return {"reuters10k": text, "other": row}

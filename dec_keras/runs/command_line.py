@@ -8,7 +8,7 @@ from pathlib import Path
 from dec_keras.console import import_tensorflow, script_errors
 from dec_keras.data.reading import ALIASES, DATASETS, ENDINGS, SCALES, Reading, check_size
 from dec_keras.errors import InputError, nearest
-from dec_keras.method.protocols import AUGMENT, BATCH_SIZE, MAXITER, PRETRAINING, PROTOCOLS, STARTS
+from dec_keras.method.protocols import AUGMENT, BATCH_SIZE, PRETRAINING, PROTOCOLS, STARTS
 from dec_keras.runs.config import RunConfig, RunOptions
 
 STRATEGIES = ("none", "mirrored", "multiworker")
@@ -118,7 +118,7 @@ def add_shared_options(parser):
     add("--gamma", default=0.1, help=gamma)
     add("--update_interval", help="batches between two refreshes of P; 0: one epoch (default: the protocol's)")
     add("--tol", help="stop when a smaller share of the labels changes (default: the protocol's, mostly 0.001)")
-    add("--maxiter", default=MAXITER, help="most batches of clustering (default: %(default)s)")
+    add("--maxiter", help="most batches of clustering (default: the protocol's, mostly 20000)")
     add = training.add_argument
     add("--ae_weights", help="a pretrained autoencoder, .h5 (default: pretrain one)")
     add("--pretrain", dest="pretraining", choices=PRETRAINING, help="how to pretrain (default: the protocol's)")

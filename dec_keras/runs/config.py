@@ -13,7 +13,6 @@ from dec_keras.method.protocols import (
     IF_IMAGES,
     LENGTHS,
     MAX_SEED,
-    MAXITER,
     PRETRAINING,
     PROTOCOLS,
     STARTS,
@@ -36,7 +35,7 @@ class RunConfig:
         reading: how a file is read.
         protocol: whose settings, a name of `protocols.PROTOCOLS`.
         n_clusters: at least 1; None: the number of classes.
-        batch_size, maxiter, gamma, seed: as for `DEC.fit`, `IDEC.compile` and DEC. gamma is IDEC's alone.
+        batch_size, gamma, seed: as for `DEC.fit`, `IDEC.compile` and DEC. gamma is IDEC's alone.
         ae_weights: path of a pretrained autoencoder, or None: pretrain one.
         scale, init, pretraining, ...: as in `protocols.Settings`; None: the protocol's.
 
@@ -50,7 +49,6 @@ class RunConfig:
     protocol: str = "dec-keras"
     n_clusters: int | None = None
     batch_size: int = BATCH_SIZE
-    maxiter: int = MAXITER
     gamma: float = 0.1
     seed: int = 0
     ae_weights: str | None = None
@@ -68,12 +66,13 @@ class RunConfig:
     schedule: str | None = None
     update_interval: int | str | None = None
     tol: float | None = None
+    maxiter: int | str | None = None
 
     def __post_init__(self):
         checks = {
             "n_clusters": lambda value: check_whole("n_clusters", value, at_least=1),
             "batch_size": lambda value: check_whole("batch_size", value, at_least=1),
-            "maxiter": lambda value: check_whole("maxiter", value, at_least=1),
+            "maxiter": lambda value: _length("maxiter", value, at_least=1),
             "tol": lambda value: check_share("tol", value),
             "gamma": lambda value: check_number("gamma", value, at_least=0),
             "seed": lambda value: check_whole("seed", value, at_least=0, at_most=MAX_SEED),
