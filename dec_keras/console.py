@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import textwrap
 import threading
 from contextlib import contextmanager
 from functools import partial
@@ -83,24 +84,28 @@ def is_terminal(stream):
     return hasattr(stream, "isatty") and stream.isatty()
 
 
+AT_WORK, DONE = "{desc} |{bar}| {remaining} left{postfix}", "{desc} {elapsed}{postfix}"  # of tqdm
+
+
 class Progress:
     """What a phase says while it is at work: one line that is rewritten in a terminal; elsewhere lines, now and then.
 
-    A context manager: at its end the line is left as it is, and the last line is printed if it was not.
+    A context manager: at its end the line says how long it took, and the last line is printed if it was not.
 
     Args:
         name: of the phase.
-        total: its steps, at most.
+        total: its steps.
         done: those that were done before, by a training that goes on.
         verbose: 0 says nothing, 1 is as above, 2 prints every line, in a terminal too.
+        at_most: whether it may end long before its total: then it has no bar, and nobody knows the time left.
     """
 
-    def __init__(self, name, total, done=0, verbose=1):
+    def __init__(self, name, total, done=0, verbose=1, at_most=False):
         self.verbose, self.total, self.first = verbose, total, done
         self.begun, self.held_back = perf_counter(), None
         self.bar = None
         if verbose == 1 and is_terminal(sys.stdout):
-            how = {"file": sys.stdout, "dynamic_ncols": True, "bar_format": "{desc} |{bar}| {remaining} left{postfix}"}
+            how = {"file": sys.stdout, "dynamic_ncols": True, "bar_format": AT_WORK if not at_most else DONE}
             self.bar = tqdm(desc=name, total=total, initial=done, **how)
 
     def __enter__(self):
@@ -108,6 +113,7 @@ class Progress:
 
     def __exit__(self, error, *_):
         if self.bar is not None:
+            self.bar.bar_format = DONE
             self.bar.refresh()
             self.bar.close()
         if self.held_back is not None and error is None:
@@ -130,6 +136,11 @@ class Progress:
         """The time that is left, as text such as 01:20."""
         took = perf_counter() - self.begun
         return tqdm.format_interval(took * (self.total - done) / max(done - self.first, 1))
+
+
+def wrapped(text, indent=2):
+    """`text` in lines of at most 80 columns, broken between words, those behind the first indented."""
+    return textwrap.fill(text, 80, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
 
 
 def import_tensorflow():

@@ -57,7 +57,9 @@ def test_it_suggests_the_four_groups(npz, tmp_path, capsys):
     k, reason = compare(npz, tmp_path / "out")
     assert k == 4
     assert reason.startswith("Suggestion: 4 clusters.")
-    assert reason in capsys.readouterr().out
+    printed = capsys.readouterr().out.splitlines()
+    assert reason in " ".join(line.strip() for line in printed)
+    assert max(len(line) for line in printed if "/" not in line) <= 80  # but for paths
     rows = read(tmp_path / "out")
     assert [int(row["k"]) for row in rows] == [2, 3, 4, 5, 6]
     for row in rows:

@@ -38,10 +38,12 @@ def test_in_a_terminal_a_phase_is_one_line_that_is_rewritten(dec, blobs, monkeyp
     screen = terminal(monkeypatch)
     phases(dec, *blobs)
     pretraining, start, clustering, last = screen.text
-    assert re.search(r"^Pretraining \|.*\| 00:00 left, epoch 40/40, loss \S+, acc \S+, nmi \S+$", pretraining)
+    assert re.search(r"^Pretraining \d\d:\d\d, epoch 40/40, loss \S+, acc \S+, nmi \S+$", pretraining)
     assert start == "Start: kmeans of 100 codes"
-    assert re.search(r"^DEC \|.*\| 00:00 left, batch 60/60, loss \S+, \S+% changed, nmi \S+$", clustering)
+    assert re.search(r"^DEC \d\d:\d\d, batch 60 of at most 60, loss \S+, \S+% changed, nmi \S+$", clustering)
     assert last == ""
+    assert re.search(r"\rPretraining \|.*\| \S+ left, epoch", screen.getvalue())  # while it was at work
+    assert not re.search(r"\rDEC .*left", screen.getvalue())  # tol ends it: nobody knows when
 
 
 def test_elsewhere_a_phase_is_about_ten_lines(dec, blobs, capsys):
@@ -89,7 +91,7 @@ def test_the_line_of_a_phase_that_fails_is_ended(monkeypatch):
     screen = terminal(monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    assert re.search(r"^Work \|.*, one$", screen.text[0])
+    assert re.search(r"^Work \d\d:\d\d, one$", screen.text[0])
     assert screen.text[1] == ""
 
 

@@ -463,6 +463,8 @@ def test_a_trial_that_crashes_is_logged(npz):
     out, _ = process.communicate()
     assert process.returncode == 1
     assert "ended with code -9" in out
+    assert "trial 1: done, 1 of 1\n" in out
+    assert "trial/s" not in out  # that bar is for terminals
     assert rows("results/exp1") == []
 
 

@@ -4,6 +4,7 @@ import keras
 import pytest
 
 from dec_keras.data.datasets import DATASETS
+from dec_keras.data.reading import Reading
 from dec_keras.errors import InputError
 from dec_keras.method.protocols import BY_SIZE, FAST_LENGTH, PAPER_LENGTH, PROTOCOLS, get_settings, resolve
 from dec_keras.runs.config import RunConfig, describe
@@ -98,6 +99,12 @@ def test_best_takes_twice_the_batches_of_the_posterior_at_most(n, batches):
     assert resolve(get_settings("usps", "best"), n, 256).maxiter == batches
     config = RunConfig(dataset="usps", protocol="best", maxiter=7)
     assert (config.resolved(n).maxiter, RunConfig(dataset="usps").resolved(n).maxiter) == (7, 20_000)
+
+
+def test_how_files_are_read_is_for_ones_own():
+    with pytest.raises(InputError, match="header says how your own data are read, and digits are none"):
+        RunConfig(dataset="digits", reading=Reading(header=False))
+    assert RunConfig(dataset="digits.csv", reading=Reading(header=False)).reading.header is False
 
 
 def test_unknown_protocol_is_told():

@@ -132,7 +132,7 @@ def cluster(
         for older in folder.intermediate_models(dec.name) if folder else ():
             older.unlink(missing_ok=True)
         save_if_due()
-    progress = Progress(dec.name, maxiter, result.n_iter, verbose)
+    progress = Progress(dec.name, maxiter, result.n_iter, verbose, at_most=True)
     log = _Log(folder and folder.log(dec.name), dec, y, result.log, progress)
     with checkpoint.stoppable(), progress:
         callbacks.on_train_begin()
@@ -258,7 +258,7 @@ class _Log:
 
     def rewrite(self, begun, done):
         """Shows in a terminal that `done` batches are done behind `begun`, and what the last row has."""
-        self.progress.rewrite(begun + done, f"batch {begun + done}/{self.progress.total}, {self.last}")
+        self.progress.rewrite(begun + done, f"batch {begun + done} of at most {self.progress.total}, {self.last}")
 
 
 def _is_round(number):

@@ -87,6 +87,9 @@ class RunConfig:
         for name, choices in named.items():
             if getattr(self, name) is not None and getattr(self, name) not in choices:
                 raise InputError(f"{name} is {getattr(self, name)!r}: choose from {', '.join(choices)}.")
+        given = [row.name for row in fields(Reading) if getattr(self.reading, row.name) != row.default]
+        if given and not self.is_user_data:
+            raise InputError(f"{given[0]} says how your own data are read, and {self.dataset} are none: leave it out.")
 
     @property
     def dataset_name(self) -> str:

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from dec_keras.console import wrapped
 from dec_keras.data import reading
 from dec_keras.data.datasets import load
 from dec_keras.data.samples import Samples
@@ -208,4 +209,4 @@ def print_settings(settings, folder):
         print("This takes over an hour on two CPU cores; --protocol fast takes minutes.")
     print("Settings")
     for name, value in (describe(settings) | {"results": folder.path}).items():
-        print(f"  {name:<16} {value}", flush=True)
+        print(wrapped(f"  {name:<16} {value}", indent=19), flush=True)

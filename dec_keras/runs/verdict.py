@@ -1,13 +1,13 @@
 """What a run says at its end: how good the clusters are, by labels and without, what it took, and what is next."""
 
 import shlex
-import textwrap
 from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
 
 from dec_keras import metrics
+from dec_keras.console import wrapped
 from dec_keras.data import reading
 from dec_keras.method.initial_centers import kmeans_start
 from dec_keras.runs.config import START_NAMES
@@ -111,7 +111,7 @@ def report(dec, config, data, folder, errors, seconds, options):
     files = [folder.model(dec.name), folder.log(dec.name), folder.labels, folder.embedding, folder.centers]
     files += [] if config.ae_weights else [folder.ae_weights, folder.pretrain_log]
     saved = f"Saved to {folder.path}: {', '.join(file.name for file in files)}"
-    print(textwrap.fill(saved, 80, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False))
+    print(wrapped(saved))
     _close(folder, seconds, options)
     shown = {name: vars(quality) for name, quality in (("start", start), ("end", end))}
     return said | {"quality": shown, "total_seconds": seconds, "peak_memory_mb": peak_memory()}

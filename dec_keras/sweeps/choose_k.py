@@ -17,6 +17,7 @@ import numpy as np
 from scipy.special import rel_entr
 
 from dec_keras import metrics
+from dec_keras.console import wrapped
 from dec_keras.errors import InputError
 from dec_keras.files.atomic import write_csv, write_text
 from dec_keras.files.models import resolve_h5
@@ -37,6 +38,9 @@ COLUMNS = (
     *("k", "silhouette_x", "silhouette", "inertia", "generalizability", "train_loss", "validation_loss"),
     *("iterations", *SCORES),
 )
+HEADINGS = ("k", "sil_x", "sil", "inertia", "G", "train", "valid", "batches", "ACC", "NMI", "ARI")  # as printed
+ROW = "{:>3} {:>6} {:>6} {:>8} {:>5} {:>8} {:>8} {:>7} {:>5} {:>5} {:>5}"
+LEGEND = "sil_x, sil: silhouettes in the space of x and of the codes; G: generalizability; train, valid: losses."
 
 
 def choose_k(method, config, ks, validation, save_dir, verbose=1):
@@ -66,23 +70,22 @@ def choose_k(method, config, ks, validation, save_dir, verbose=1):
                 pretrain(data.x, None, **config.pretrain_arguments(), **files, verbose=verbose)
             write_text(folder.path / "settings.json", json.dumps(identity, indent=1))
         config = replace(config, ae_weights=config.ae_weights or folder.ae_weights)
-        print("  ".join(f"{name:>{max(len(name), 6)}}" for name in COLUMNS))
+        print(f"{wrapped(LEGEND)}\n{ROW.format(*HEADINGS)}")
         for k in ks:
             if k not in rows:
                 rows[k] = measure(method, replace(config, n_clusters=k), data, held_out)
                 write_csv(folder.path / "choose_k.csv", COLUMNS, [rows[k] for k in sorted(rows)])
-            cells = [f"{_shown(rows[k][name]):>{max(len(name), 6)}}" for name in COLUMNS]
-            print("  ".join(cells), flush=True)
+            print(ROW.format(*(_shown(rows[k][name]) for name in COLUMNS)), flush=True)
     rows = [rows[k] for k in ks]
     k, reason = suggest(rows)
     title = f"{Path(config.dataset).name}: how many clusters?"
     save(numbers_of_clusters(rows, best(rows), k, reason, title), folder.path / "choose_k")
-    print(f"\n{reason}\nSaved to {folder.path}: choose_k.csv, choose_k.png, choose_k.svg")
+    print(f"\n{wrapped(reason)}\n" + wrapped(f"Saved to {folder.path}: choose_k.csv, choose_k.png, choose_k.svg"))
     return k, reason
 
 
 def _shown(value):
-    return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+    return "-" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def validation_rows(n, share, config):

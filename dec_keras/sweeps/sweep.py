@@ -99,8 +99,11 @@ def run(args, todo, run_trial):
         parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="all")
         outcomes = parallel(joblib.delayed(run_trial)(task, args.jobs) for task in todo)
         try:
-            for task, outcome in tqdm(outcomes, desc="trials", total=len(todo), unit="trial", smoothing=0):
+            bar = tqdm(outcomes, desc="trials", total=len(todo), unit="trial", smoothing=0, disable=None)
+            for done, (task, outcome) in enumerate(bar, start=1):
                 failed |= keep(args.folder, task, outcome)
+                if bar.disable:  # no terminal shows it
+                    print(f"{task['label']}, trial {task['trial']}: done, {done} of {len(todo)}", flush=True)
         except Exception as error:  # the cluster is lost, or workers died of one trial again and again
             if args.dask is None or isinstance(error, InputError):
                 raise
