@@ -432,9 +432,9 @@ BAD_FILES = {  # what: (file, writes it, how it is read, what the message says)
         "x.csv",
         text("a,on\n1,2021-01-01\n2,2021-01-01\n"),
         {},
-        "('2021-01-01' in row 0): drop its dates",
+        "('2021-01-01' in row 0): turn its dates or times into numbers, or leave it out with --drop_columns",
     ),
-    "names": ("x.csv", text("a,id\n1,P\n2,Q\n3,R\n"), {}, "make it the first column if it names the samples"),
+    "names": ("x.csv", text("a,id\n1,P\n2,Q\n3,R\n"), {}, "--id_column if it names the samples"),
     "per cent": (
         "x.csv",
         text("a,b\n1,5%\n2,7%\n"),
@@ -671,12 +671,19 @@ def test_columns_are_dropped_and_one_names_the_samples(tmp_path, how, named):
         ({"drop_columns": ["Junk"]}, r"no column 'Junk' for --drop_columns: .* from 0 to 4\. Did you mean junk\?$"),
         ({"label_column": "knid"}, r"no column 'knid' for --label_column: .* Did you mean kind\?$"),
         ({"drop_columns": ["9"]}, r"no column '9' for --drop_columns"),
+        ({"drop_columns": ["junk"], "id_column": "2"}, r"column junk cannot both name the samples and be dropped"),
     ],
 )
 def test_a_column_that_is_not_there_is_told_and_guessed(tmp_path, how, message):
     (tmp_path / "x.csv").write_text(CELLS)
     with pytest.raises(InputError, match=message):
         user_data.read(tmp_path / "x.csv", Reading(**how))
+
+
+def test_names_that_repeat_are_told(tmp_path, capsys):
+    (tmp_path / "x.csv").write_text("id,a\nP,1\nQ,2\nP,3\n")
+    assert user_data.read(tmp_path / "x.csv", Reading(id_column="id"))[2].names == ["P", "Q", "P"]
+    assert "column id repeats names, in 1 of 3 rows" in capsys.readouterr().out
 
 
 def test_columns_of_what_is_no_table_are_told(tmp_path):

@@ -196,7 +196,11 @@ def _unused(path, frame, how):
         return [], None  # new data that have the features alone
     dropped = [_column(path, frame, name, "drop_columns", how) for name in how.drop_columns or ()]
     ids = None if how.id_column is None else _column(path, frame, how.id_column, "id_column", how)
-    return sorted({name for name in dropped if name is not None} - {ids}), ids
+    if ids is not None and ids in dropped:
+        raise InputError(f"{path}: column {ids} cannot both name the samples and be dropped: take one of the options.")
+    if ids is not None and (repeated := int(frame[ids].duplicated().sum())):
+        print(f"Warning: in {path} column {ids} repeats names, in {repeated} of {len(frame)} rows.")
+    return sorted({name for name in dropped if name is not None}), ids
 
 
 def _column(path, frame, asked, option, how):
@@ -289,15 +293,15 @@ def _what_text(column):
     others = cells[~cells.map(_is_plain_number)]
     example = f" ({others.iloc[0][:40]!r} in row {others.index[0]})" if len(others) else ""
     if others.str.fullmatch(DATE).any():
-        advice = "drop its dates or times, or turn them into numbers"
+        advice = "turn its dates or times into numbers, or leave it out with --drop_columns"
     elif others.str.fullmatch(WRITTEN_NUMBER).any():
         advice = "write its numbers with a decimal point, without commas or spaces between thousands, signs and units"
     elif 2 * len(others) <= len(cells):
         advice = "correct that, or drop the row"
     elif len(column) > 2 and len(others) == len(column[:LOOKED_AT]) and column.is_unique:
-        advice = "it differs in each row, as names do: drop it, or make it the first column if it names the samples"
+        advice = "it differs in each row: --id_column if it names the samples, else leave it out with --drop_columns"
     else:
-        advice = "drop that or turn it into numbers, or name it with --label_column if it holds the labels"
+        advice = "--label_column if it holds the labels; else turn it into numbers or leave it out with --drop_columns"
     return advice, example
 
 
