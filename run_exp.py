@@ -19,7 +19,7 @@ from pathlib import Path
 import joblib
 from tqdm import tqdm
 
-from dec_keras.console import import_tensorflow, script_errors
+from dec_keras.console import THREADS, import_tensorflow, script_errors
 from dec_keras.data.reading import ALIASES, DATASETS
 from dec_keras.errors import InputError, check_whole, nearest
 from dec_keras.method.protocols import MAX_SEED, MAXITER, PROTOCOLS
@@ -129,9 +129,8 @@ def trial_process(task, jobs):
     for path in paths.values():
         if path.exists() and "error" in json.loads(path.read_text()):
             path.unlink()  # to be tried again
-    limits = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     threads = str(max(1, joblib.cpu_count() // jobs))
-    environment = {name: threads for name in (*limits, "MKL_NUM_THREADS")} | os.environ
+    environment = {name: threads for name in THREADS} | os.environ
     environment["PYTHONIOENCODING"] = "utf-8:backslashreplace"
     with open(folder / "log.txt", "a", encoding="utf-8") as log:
         streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}

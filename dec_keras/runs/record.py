@@ -16,6 +16,7 @@ import sklearn
 import tensorflow
 
 from dec_keras import CHECKOUT, __version__, metrics
+from dec_keras.console import THREADS
 from dec_keras.errors import InputError
 from dec_keras.files.atomic import write_text
 from dec_keras.files.run_folder import PHASES
@@ -23,11 +24,6 @@ from dec_keras.files.untrusted import read_json
 from dec_keras.training.checkpoint import as_json
 
 PACKAGES = {"tensorflow": tensorflow, "keras": keras, "numpy": numpy, "scikit-learn": sklearn}
-THREADS = (
-    "TF_NUM_INTRAOP_THREADS",
-    "TF_NUM_INTEROP_THREADS",
-    "OMP_NUM_THREADS",
-)  # one core each where they are not set
 
 
 def versions():
