@@ -22,7 +22,7 @@ from tqdm import tqdm
 from dec_keras.console import THREADS, import_tensorflow, script_errors
 from dec_keras.data.reading import ALIASES, DATASETS
 from dec_keras.errors import InputError, check_whole, nearest
-from dec_keras.method.protocols import MAX_SEED, MAXITER, PROTOCOLS
+from dec_keras.method.protocols import CHECKS, MAX_SEED, MAXITER, PROTOCOLS
 from dec_keras.sweeps.results import METHODS, PHASE
 from dec_keras.sweeps.sweep import sweep
 
@@ -75,9 +75,9 @@ def parse(arguments=None):
     args.trials = check_whole("--trials", args.trials, at_least=1)
     args.seed = check_whole("--seed", args.seed, at_least=0, at_most=MAX_SEED + 1 - args.trials)
     args.jobs = check_whole("--jobs", args.jobs, at_least=1)
-    args.maxiter = check_whole("--maxiter", args.maxiter, at_least=1)
+    args.maxiter = CHECKS["maxiter"]("--maxiter", args.maxiter)
     if args.pretrain_epochs is not None:
-        args.pretrain_epochs = check_whole("--pretrain_epochs", args.pretrain_epochs, at_least=1)
+        args.pretrain_epochs = CHECKS["pretrain_epochs"]("--pretrain_epochs", args.pretrain_epochs)
     if Path(args.name).name != args.name or args.name in ("", ".."):
         raise InputError(f"--name is {args.name!r}: it must be the name of a folder, which is made in results.")
     args.folder = Path("results", args.name).resolve()

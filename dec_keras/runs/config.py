@@ -4,19 +4,13 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from dec_keras.data.reading import ALIASES, DATASETS, SCALES, Reading, check_scale, describe_factor
-from dec_keras.errors import InputError, check_number, check_share, check_whole
+from dec_keras.data.reading import ALIASES, DATASETS, SCALES, Reading, describe_factor
 from dec_keras.method.protocols import (
     ADAM,
-    AUGMENT,
     BATCH_SIZE,
-    IF_IMAGES,
+    CHECKS,
     LENGTHS,
-    MAX_SEED,
     MAXITER,
-    PRETRAINING,
-    PROTOCOLS,
-    STARTS,
     Settings,
     get_settings,
     own_length,
@@ -28,7 +22,7 @@ FROM_PROTOCOL = tuple(row.name for row in fields(Settings))
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What a run trains on and how. Values are checked and cast here, and nowhere else.
+    """What a run trains on and how. Its values are checked and cast by `protocols.CHECKS`.
 
     Attributes:
         method: "DEC" or "IDEC".
@@ -70,24 +64,10 @@ class RunConfig:
     tol: float | None = None
 
     def __post_init__(self):
-        checks = {
-            "n_clusters": lambda value: check_whole("n_clusters", value, at_least=1),
-            "batch_size": lambda value: check_whole("batch_size", value, at_least=1),
-            "maxiter": lambda value: check_whole("maxiter", value, at_least=1),
-            "tol": lambda value: check_share("tol", value),
-            "gamma": lambda value: check_number("gamma", value, at_least=0),
-            "seed": lambda value: check_whole("seed", value, at_least=0, at_most=MAX_SEED),
-            "pretrain_epochs": lambda value: _length("pretrain_epochs", value, at_least=1),
-            "update_interval": lambda value: _length("update_interval", value, at_least=0),
-            "scale": check_scale,
-        }
-        for name, check in checks.items():
-            if getattr(self, name) is not None:
-                object.__setattr__(self, name, check(getattr(self, name)))
-        named = {"protocol": PROTOCOLS, "pretraining": PRETRAINING, "augment": (*AUGMENT, IF_IMAGES), "start": STARTS}
-        for name, choices in named.items():
-            if getattr(self, name) is not None and getattr(self, name) not in choices:
-                raise InputError(f"{name} is {getattr(self, name)!r}: choose from {', '.join(choices)}.")
+        for name, value in vars(self).items():
+            is_open = value is None or (name in ("pretrain_epochs", "update_interval") and value in LENGTHS)
+            if name in CHECKS and not is_open:
+                object.__setattr__(self, name, CHECKS[name](name, value))
 
     @property
     def dataset_name(self) -> str:
@@ -138,11 +118,6 @@ class RunConfig:
         if self.method == "DEC":
             del values["gamma"]
         return values
-
-
-def _length(name, value, at_least):
-    """A number of epochs or batches, or one of the words for lengths that follow from the data."""
-    return value if value in LENGTHS else check_whole(name, value, at_least=at_least)
 
 
 @dataclass(frozen=True)
