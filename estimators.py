@@ -143,7 +143,7 @@ class DECClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
             dec = self._method([x.shape[1], *self.dims], self.n_clusters, init=config.init, seed=config.seed)
             dec.compile(config.optimizer, **config.compile_arguments())
             if config.ae_weights is None:
-                dec.pretrain(x, save_dir=self.save_dir, verbose=self.verbose, **config.pretrain_arguments())
+                config.pretrain(dec, x, save_dir=self.save_dir, verbose=self.verbose)
             else:
                 load_weights(dec.autoencoder, config.ae_weights)
             dec.fit(x, save_dir=self.save_dir, verbose=self.verbose, **config.fit_arguments())

@@ -32,7 +32,7 @@ def rows_of(dataset, seed, augment, maxiter, folder):
     config, data = prepare(RunConfig("DEC", dataset, protocol="best", seed=seed, augment=augment, maxiter=maxiter))
     pretrained = folder / f"{dataset}_{(augment == 'none' and 'plain') or 'augmented'}_{seed}"
     dec = build(DEC, config, data)
-    dec.pretrain(data.x, **config.pretrain_arguments(), save_dir=pretrained, resume=True)
+    config.pretrain(dec, data.x, save_dir=pretrained, resume=True)
     codes, config = dec.extract_features(data.x), replace(config, ae_weights=pretrained / "ae_weights.h5")
     starts = {name: STARTS[name](codes, config.n_clusters, seed) for name in dict(VARIANTS)}
     for name, first_p in VARIANTS:

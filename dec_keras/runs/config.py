@@ -86,13 +86,13 @@ class RunConfig:
         missing = {name: getattr(row, name) for name in FROM_PROTOCOL if getattr(self, name) is None}
         return replace(self, **missing)
 
-    @property
-    def pretrain_method(self) -> str:
-        """Name of DEC's method that pretrains."""
-        return "pretrain_layerwise" if self.pretraining == "layerwise" else "pretrain"
+    def pretrain(self, dec: Any, x: Any, y: Any = None, **files: Any) -> None:
+        """Pretrains a DEC; `files` are arguments that no setting has, such as `save_dir`."""
+        train = dec.pretrain_layerwise if self.pretraining == "layerwise" else dec.pretrain
+        train(x, y, **self.pretrain_arguments(), **files)
 
     def pretrain_arguments(self) -> dict[str, Any]:
-        """Arguments of `pretrain_method`; layer by layer the optimizer is the paper's."""
+        """Arguments of the pretraining; layer by layer the optimizer is the paper's."""
         augment = self.augment in ("pretraining", "both")
         arguments = {"epochs": self.pretrain_epochs, "batch_size": self.batch_size, "augment": augment}
         if self.pretraining == "layerwise":

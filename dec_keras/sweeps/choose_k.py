@@ -61,9 +61,8 @@ def choose_k(method, config, ks, validation, save_dir, verbose=1):
         if (rows := earlier_rows(folder.path, identity)) is None:
             rows = {}
             if not config.ae_weights:
-                pretrain = getattr(build(method, config, data), config.pretrain_method)
-                files = {"save_dir": folder.path, "resume": True}
-                pretrain(data.x, None, **config.pretrain_arguments(), **files, verbose=verbose)
+                dec = build(method, config, data)
+                config.pretrain(dec, data.x, save_dir=folder.path, resume=True, verbose=verbose)
             write_text(folder.path / "settings.json", json.dumps(identity, indent=1))
         config = replace(config, ae_weights=config.ae_weights or folder.ae_weights)
         print("  ".join(f"{name:>{max(len(name), 6)}}" for name in COLUMNS))

@@ -149,10 +149,7 @@ class Trial:
         try:
             self.say("pretraining")
             dec = build(self.methods["DEC"], self.config, self.data)
-            pretrain = getattr(dec, self.config.pretrain_method)
-            pretrain(
-                self.data.x, self.data.y, **self.config.pretrain_arguments(), save_dir=self.folder.path, resume=True
-            )
+            self.config.pretrain(dec, self.data.x, self.data.y, save_dir=self.folder.path, resume=True)
         except Exception as error:
             self.pretraining_error = error  # not to be tried again for each method
             raise
