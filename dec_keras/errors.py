@@ -84,6 +84,11 @@ def check_choice(name, value, choices):
     return value
 
 
+def differences(had, has):
+    """["seed 0 (now 1)"], the settings that are not the same in two dicts."""
+    return [f"{name} {had.get(name)} (now {has.get(name)})" for name in has | had if had.get(name) != has.get(name)]
+
+
 def check_finite(values, what):
     """Raises FloatingPointError, with what to do, unless all of `values` are finite."""
     if not np.all(np.isfinite(values)):
