@@ -176,7 +176,7 @@ def read_columns(folder, file):
 def read_numbers_of_clusters(folder, _):
     for row in choose_k.earlier_rows(folder, {}).values():
         assert tuple(row) == choose_k.COLUMNS
-        assert all((value is None and name in choose_k.SCORES) or math.isfinite(value) for name, value in row.items())
+        assert all((value is None and name in metrics.SCORES) or math.isfinite(value) for name, value in row.items())
 
 
 def read_dict(folder, file):

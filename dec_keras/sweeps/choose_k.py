@@ -32,10 +32,9 @@ from dec_keras.training.checkpoint import as_json
 SAMPLE = 2000  # samples whose silhouettes are taken: they are compared pair by pair
 CLOSE = 0.98  # of the best silhouette: nearly as good
 FARTHEST = 0.25  # of k, that the criteria's best k may be apart for a clear answer
-SCORES = ("acc", "nmi", "ari")  # of data with labels
 COLUMNS = (
     *("k", "silhouette_x", "silhouette", "inertia", "generalizability", "train_loss", "validation_loss"),
-    *("iterations", *SCORES),
+    *("iterations", *metrics.SCORES),  # scores of data with labels
 )
 
 
@@ -122,7 +121,7 @@ def earlier_rows(folder, this_run):
 
 def _rows_by_k(paths):
     with open(paths[0], newline="", encoding="utf-8") as file:
-        rows = [{name: _number(row[name], name in SCORES) for name in COLUMNS} for row in csv.DictReader(file)]
+        rows = [{name: _number(row[name], name in metrics.SCORES) for name in COLUMNS} for row in csv.DictReader(file)]
     return {row["k"]: row for row in rows}
 
 
@@ -157,7 +156,7 @@ def measure(method, config, data, held_out):
         "train_loss": train_loss,
         "validation_loss": validation_loss,
         "iterations": dec.result.n_iter,
-        **(dict.fromkeys(SCORES) if data.y is None else metrics.scores(data.y, labels)),
+        **(dict.fromkeys(metrics.SCORES) if data.y is None else metrics.scores(data.y, labels)),
     }
 
 
