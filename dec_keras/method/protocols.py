@@ -36,7 +36,8 @@ MAX_SEED = 2**32 - 1  # NumPy's
 SCHEDULES = ("constant", "cosine")
 PRETRAINING = ("end-to-end", "layerwise")
 CODE_DIMS = (500, 500, 2000, 10)  # paper: d-500-500-2000-10 for every data set
-STARTS = ("kmeans", "gmm", "manifold", "auto")  # where the centres come from, see `initial_centers`
+# Where the centres come from, see `initial_centers`, and what people call it.
+STARTS = {"kmeans": "k-means", "gmm": "GMM", "manifold": "UMAP + GMM", "auto": "auto"}
 AUGMENT = ("none", "pretraining", "clustering", "both")  # phases in which images are shifted and rotated
 IF_IMAGES = "if images"  # both for images, or clustering alone where the pretraining is short; none for others
 MANY_EPOCHS = 50  # from which on a pretraining is long enough to learn from images that are never the same

@@ -11,6 +11,7 @@ from dec_keras.method.protocols import (
     CHECKS,
     LENGTHS,
     MAXITER,
+    STARTS,
     Settings,
     get_settings,
     own_length,
@@ -144,9 +145,6 @@ class RunOptions:
     command: str = ""
 
 
-START_NAMES = {"kmeans": "k-means", "gmm": "GMM", "manifold": "UMAP + GMM", "auto": "auto"}
-
-
 def describe(settings: dict[str, Any]) -> dict[str, Any]:
     """{name: value} of a run's settings for people to read, from what `RunConfig.as_json` gives, or run.json has."""
     pretraining = f"{settings['pretraining']}, {settings['pretrain_epochs']} epochs"
@@ -163,7 +161,7 @@ def describe(settings: dict[str, Any]) -> dict[str, Any]:
         "initializer": describe_object(settings["init"]),
         "pretraining": f"none, {settings['ae_weights']}" if settings["ae_weights"] else pretraining,
         "images augmented": settings.get("augment", "none"),
-        "start": START_NAMES[settings["start"]],
+        "start": STARTS[settings["start"]],
         "optimizer": describe_object(settings["optimizer"]) + _falls(settings.get("schedule", "constant")),
         "batch size": settings["batch_size"],
         "update interval": f"{settings['update_interval']} batches" if settings["update_interval"] else "one epoch",

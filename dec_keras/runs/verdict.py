@@ -10,7 +10,7 @@ import numpy as np
 from dec_keras import metrics
 from dec_keras.data import reading
 from dec_keras.method.initial_centers import kmeans_start
-from dec_keras.runs.config import START_NAMES
+from dec_keras.method.protocols import STARTS
 from dec_keras.runs.record import peak_memory
 
 SAMPLE = 2000  # samples whose silhouette is taken: they are compared pair by pair
@@ -82,7 +82,7 @@ def report(dec, config, data, folder, errors, seconds, options):
     """
     result, y = dec.result, data.y
     start, end = qualities(dec, data.x, y)
-    names = f"AE + {START_NAMES[result.start or config.start]}", dec.name
+    names = f"AE + {STARTS[result.start or config.start]}", dec.name
     rows, said = [], {}
     if y is not None:
         scores, took, n = kmeans_on_x(data.x, y, dec.n_clusters, config.seed)
