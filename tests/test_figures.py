@@ -27,7 +27,7 @@ from dec_keras.files.run_folder import RunFolder
 from dec_keras.files.untrusted import read_log
 from dec_keras.plots import clusters, curves, style
 from dec_keras.plots import embedding as embedding_plots
-from dec_keras.plots import page as report
+from dec_keras.runs import page as report
 from dec_keras.runs import saved_run
 from IDEC import IDEC
 from tests import helpers

@@ -16,11 +16,11 @@ from dec_keras.files.models import read_attributes
 from dec_keras.files.run_folder import RunFolder, writable_folder
 from dec_keras.files.untrusted import explain_errors, read_json, read_log
 from dec_keras.method.saved_model import load_model, load_network
-from dec_keras.plots import page
 from dec_keras.plots.clusters import TOP, as_images, cluster_sizes, confusion, reconstructions, top_samples, top_terms
 from dec_keras.plots.curves import training_curves
 from dec_keras.plots.embedding import embedding, neighbours, pca
 from dec_keras.plots.style import COLORS, MARKERS, group_styles, save
+from dec_keras.runs import page
 from dec_keras.runs.config import describe
 from dec_keras.runs.predict import check_fits
 from dec_keras.training.pipeline import predictions
