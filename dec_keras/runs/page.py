@@ -29,7 +29,7 @@ def write(path, run, drawn, views, class_styles, colors, markers, left_out=""):
         path: of the HTML file.
         run: a `saved_run.Run`.
         drawn: [(caption, path of an SVG file)].
-        views: the sample's points in the plane, as `saved_run.embedding_views` gives them.
+        views: the sample's points in the plane, as `drawing.embedding_views` gives them.
         class_styles: {class: index of colour and marker}, {} without labels; a cluster's index is its number.
         colors, markers: matplotlib's names of them.
         left_out: what is not drawn, and why.
