@@ -368,7 +368,16 @@ def test_terms_tell_a_cluster_from_the_rest_by_signed_standard_deviations(form):
     assert len({axis.get_xlim() for axis in axes}) == 1
 
 
-def test_a_table_has_features_and_a_text_has_terms(tmp_path):
+def test_terms_are_told_batch_by_batch():
+    rng = np.random.default_rng(0)
+    x, labels = rng.random((2500, 3), np.float32), rng.integers(2, size=2500)
+    expected = (x[labels == 0].mean(axis=0) - x[labels == 1].mean(axis=0)) / x.std(axis=0)
+    found = dict(clusters.distinctive_terms(x, labels, 2, "abc")[0])
+    assert [found[term] for term in "abc"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_table_has_features_and_a_text_has_terms(tmp_path, monkeypatch):
+    monkeypatch.delattr(Samples, "matrix")  # which reads a mapped file as a whole
     run = made(2)
     run.folder, run.terms = RunFolder(tmp_path), [f"column {i}" for i in range(24)]
     assert drawing.run_figures(run, [])["top_terms"][0] == "Top features"

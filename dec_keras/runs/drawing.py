@@ -82,7 +82,7 @@ def run_figures(run, views, paper=False):
             )
     if run.terms is not None:
         words = "terms" if run.x.is_sparse else "features"  # few columns of a table are words
-        figure = top_terms(run.x.matrix(), run.labels, run.n_clusters, run.terms, title(f": {words} of each cluster"))
+        figure = top_terms(run.x, run.labels, run.n_clusters, run.terms, title(f": {words} of each cluster"))
         made["top_terms"] = f"Top {words}", figure
     return made
 
