@@ -12,6 +12,8 @@ from dec_keras.plots.style import COLORS, MARKERS, group_styles, save
 from dec_keras.runs import page
 from dec_keras.runs.saved_run import pretrained_here
 
+MOST = 20  # samples that are shown beside their reconstructions
+
 
 def draw(run, paper=False):
     """Draws all that applies to a run into `<run>/figures/`, as PNG and SVG, and writes `<run>/report.html`.
@@ -139,14 +141,14 @@ def best_of_each(run):
     return {f"{cluster}  ({len(rows):,})": run.images(rows[:TOP]) for cluster, rows in enumerate(ranked)}
 
 
-def one_each(run, most=20):
-    """One sample of each cluster, and what each decoder makes of them, for `reconstructions`.
+def one_each(run):
+    """One sample of each cluster, of the first `MOST`, and what each decoder makes of them, for `reconstructions`.
 
     Returns:
         {name: images}, the clusters, and {decoder: mean squared error of each}.
     """
     rng = np.random.default_rng(0)
-    clusters = np.unique(run.labels)[:most]
+    clusters = np.unique(run.labels)[:MOST]
     rows = np.array([rng.choice(np.flatnonzero(run.labels == cluster)) for cluster in clusters])
     x = run.x.rows(rows)
     decoded = {name: decode(x) for name, decode in run.decoders.items()}
