@@ -74,7 +74,8 @@ def main():
     parser.add_argument("--dataset", default="usps")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--augment", nargs="+", default=["none", "pretraining", "both"])
-    parser.add_argument("--maxiter", type=int, default=MAXITER)
+    compared = "most batches; it is not compared with that of rows in --out: for another give another folder"
+    parser.add_argument("--maxiter", type=int, default=MAXITER, help=f"{compared} (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("results/ablation"))
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
