@@ -22,14 +22,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dec_keras.data.samples import Samples, SamplesLike, check_labels
-from dec_keras.errors import InputError, check_assigned, check_share, check_whole
+from dec_keras.errors import InputError, check_assigned
 from dec_keras.files.models import load_weights
 from dec_keras.files.run_folder import run_folder
 from dec_keras.method.clustering import ClusteringResult, cluster
 from dec_keras.method.initial_centers import Start, check_start
 from dec_keras.method.model import ClusteringLayer, target_distribution
 from dec_keras.method.pretraining import pretrain, pretrain_layerwise
-from dec_keras.method.protocols import ADAM, MAX_SEED, SCHEDULES, sgd
+from dec_keras.method.protocols import ADAM, checked, sgd
 from dec_keras.metrics import cluster_acc
 from dec_keras.seeds.models import SeedNames, autoencoder, seed_calls
 from dec_keras.training.pipeline import predict
@@ -78,9 +78,8 @@ class DEC(SeedNames):
         seed: int | None = None,
         batch_size: int = 256,
     ):
-        self.n_clusters = check_whole("n_clusters", n_clusters, at_least=1)
-        self.seed = seed if seed is None else check_whole("seed", seed, at_least=0, at_most=MAX_SEED)
-        self.batch_size = check_whole("batch_size", batch_size, at_least=1)
+        self.n_clusters, self.batch_size = checked(n_clusters=n_clusters, batch_size=batch_size).values()
+        self.seed = seed if seed is None else checked(seed=seed)["seed"]
         self.alpha = alpha
         self.autoencoder, self.encoder = autoencoder(dims, init=init)
         self.dims = [int(units) for units in dims]
@@ -115,17 +114,9 @@ class DEC(SeedNames):
         same training there, or takes its weights if it came to its end.
         """
         x, y = self._check(x, y)
-        options = {
-            "augment": _check_images(x, augment),
-            "optimizer": optimizer,
-            "epochs": check_whole("epochs", epochs, at_least=1),
-            "batch_size": check_whole("batch_size", batch_size, at_least=1),
-            "schedule": _check_schedule(schedule),
-            "callbacks": callbacks,
-            "resume": resume,
-            "verbose": _verbose(verbose),
-        }
-        pretrain(self, x, y, folder=_folder(save_dir, resume), **options)
+        options = checked(epochs=epochs, batch_size=batch_size, schedule=schedule, verbose=verbose)
+        options |= {"augment": _check_images(x, augment), "callbacks": callbacks, "resume": resume}
+        pretrain(self, x, y, optimizer=optimizer, folder=_folder(save_dir, resume), **options)
 
     def pretrain_layerwise(
         self,
@@ -145,10 +136,9 @@ class DEC(SeedNames):
         be; None: writes nothing.
         """
         x, y = self._check(x, y)
-        epochs = epochs if epochs is None else check_whole("epochs", epochs, at_least=1)
-        options = {"epochs": epochs, "batch_size": check_whole("batch_size", batch_size, at_least=1)}
+        options = checked(batch_size=batch_size, verbose=verbose)
+        options |= {"epochs": None} if epochs is None else checked(epochs=epochs)
         options |= {"augment": _check_images(x, augment), "callbacks": callbacks, "resume": resume}
-        options |= {"verbose": _verbose(verbose)}
         pretrain_layerwise(self, x, y, folder=_folder(save_dir, resume), **options)
 
     @seed_calls
@@ -193,13 +183,9 @@ class DEC(SeedNames):
         check_start(start, x.shape[0])
         if x.shape[0] < self.n_clusters:
             raise InputError(f"There are {x.shape[0]} samples for {self.n_clusters} clusters: ask for fewer clusters.")
-        ranges = {
-            "maxiter": check_whole("maxiter", maxiter, at_least=1),
-            "batch_size": check_whole("batch_size", batch_size, at_least=1),
-            "update_interval": check_whole("update_interval", update_interval, at_least=0),
-            "tol": check_share("tol", tol),
-            "verbose": _verbose(verbose),
-        }
+        options = checked(maxiter=maxiter, batch_size=batch_size, tol=tol, update_interval=update_interval)
+        options |= checked(schedule=schedule, verbose=verbose)
+        options |= {"augment": _check_images(x, augment), "callbacks": callbacks, "resume": resume}
         if not self.model.compiled:
             self.compile()
         if not self.pretrained and self._checksum() == self._random_weights:
@@ -207,9 +193,7 @@ class DEC(SeedNames):
                 "Warning: the autoencoder was never pretrained, so these are clusters of random codes: call pretrain "
                 "first, or load weights, dec.autoencoder.load_weights('ae_weights.h5')."
             )
-        how = {"folder": _folder(save_dir, resume), "start": start, "augment": _check_images(x, augment)}
-        how["schedule"] = _check_schedule(schedule)
-        cluster(self, x, y, **how, **ranges, callbacks=callbacks, resume=resume, save_models=save_models)
+        cluster(self, x, y, folder=_folder(save_dir, resume), start=start, save_models=save_models, **options)
         return cast(ClusteringResult, self.result).labels
 
     def predict(self, x: SamplesLike) -> np.ndarray:
@@ -262,12 +246,6 @@ class DEC(SeedNames):
         return x, y
 
 
-def _check_schedule(schedule):
-    if schedule not in SCHEDULES:
-        raise InputError(f"schedule is {schedule!r}: choose from {', '.join(SCHEDULES)}.")
-    return schedule
-
-
 def _check_images(x, augment):
     """`augment`, a bool, for x that are images if it is true."""
     if augment and x.image_shape is None:
@@ -283,11 +261,6 @@ def _folder(save_dir, resume):
     if resume and save_dir is None:
         raise InputError("resume goes on from the files in save_dir: give that folder.")
     return run_folder(save_dir)
-
-
-def _verbose(verbose):
-    """0, 1 or 2, as Keras has it."""
-    return check_whole("verbose", verbose, at_least=0, at_most=2)
 
 
 if __name__ == "__main__":

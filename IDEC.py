@@ -18,8 +18,7 @@ command_line = start_run("IDEC") if __name__ == "__main__" else ()  # before Ker
 import keras
 
 from DEC import DEC, ClusteringLayer, autoencoder, cluster_acc
-from dec_keras.errors import check_number
-from dec_keras.method.protocols import ADAM
+from dec_keras.method.protocols import ADAM, checked
 from dec_keras.seeds.models import IDECSeedNames, seed_calls
 from dec_keras.training.steps import OptimizerLike, get_optimizer
 
@@ -59,7 +58,7 @@ class IDEC(IDECSeedNames, DEC):
                 MNIST, with the seed repos' epsilon (`protocols.ADAM`).
             gamma: weight of the clustering loss, at least 0. Default 0.1, the paper's.
         """
-        weights = [check_number("gamma", gamma, at_least=0), 1.0]
+        weights = [checked(gamma=gamma)["gamma"], 1.0]
         self.model.compile(optimizer=get_optimizer(optimizer), loss=["kld", "mse"], loss_weights=weights)
 
 

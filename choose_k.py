@@ -22,7 +22,7 @@ def main(arguments=None):
         check_paths(config)
         import_tensorflow()
         from DEC import DEC
-        from dec_keras.sweeps.choose_k import choose_k
+        from dec_keras.sweeps.numbers_of_clusters import choose_k
 
         logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of the many models, one a k
         choose_k(DEC, config, args.k, args.validation, args.save_dir, args.verbose)

@@ -27,10 +27,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from DEC import DEC
 from dec_keras import metrics
 from dec_keras.data.samples import Samples
-from dec_keras.errors import check_whole
 from dec_keras.files.models import load_weights
 from dec_keras.method.clustering import ClusteringResult
-from dec_keras.method.protocols import BATCH_SIZE, CODE_DIMS, MAX_SEED, MAXITER, TOL
+from dec_keras.method.protocols import BATCH_SIZE, CHECKS, CODE_DIMS, MAXITER, TOL
 from dec_keras.method.saved_model import load_model
 from dec_keras.runs.config import RunConfig
 from dec_keras.training.steps import OptimizerLike
@@ -144,7 +143,7 @@ class DECClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
             dec = self._method([x.shape[1], *self.dims], self.n_clusters, init=config.init, seed=config.seed)
             dec.compile(config.optimizer, **config.compile_arguments())
             if config.ae_weights is None:
-                dec.pretrain(x, save_dir=self.save_dir, verbose=self.verbose, **config.pretrain_arguments())
+                config.pretrain(dec, x, save_dir=self.save_dir, verbose=self.verbose)
             else:
                 load_weights(dec.autoencoder, config.ae_weights)
             dec.fit(x, save_dir=self.save_dir, verbose=self.verbose, **config.fit_arguments())
@@ -254,7 +253,7 @@ class IDECClustering(DECClustering):
 def _seed(random_state):
     """The seed that `random_state` stands for; an int is the seed itself, as on the command line."""
     if isinstance(random_state, Integral):
-        return check_whole("random_state", random_state, at_least=0, at_most=MAX_SEED)
+        return CHECKS["seed"]("random_state", random_state)
     return check_random_state(random_state).randint(np.iinfo(np.int32).max)
 
 

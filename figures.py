@@ -46,20 +46,16 @@ from dec_keras.plots.clusters import (
 from dec_keras.plots.curves import numbers_of_clusters, training_curves
 from dec_keras.plots.embedding import embedding, neighbours, pca
 from dec_keras.plots.style import group_styles, save
-from dec_keras.runs.saved_run import (
-    Run,
+from dec_keras.runs.drawing import (
     best_of_each,
     draw,
     embedding_panels,
     embedding_views,
-    find_model,
     label_styles,
-    load_run,
     one_each,
     run_figures,
-    shown,
-    training_data,
 )
+from dec_keras.runs.saved_run import Run, find_model, load_run, shown, training_data
 
 __all__ = [
     "Run",

@@ -19,10 +19,10 @@ from pathlib import Path
 import joblib
 from tqdm import tqdm
 
-from dec_keras.console import import_tensorflow, script_errors
+from dec_keras.console import THREADS, import_tensorflow, script_errors
 from dec_keras.data.reading import ALIASES, DATASETS
 from dec_keras.errors import InputError, check_whole, nearest
-from dec_keras.method.protocols import MAX_SEED, PROTOCOLS
+from dec_keras.method.protocols import CHECKS, MAX_SEED, PROTOCOLS
 from dec_keras.sweeps.results import METHODS, PHASE
 from dec_keras.sweeps.sweep import sweep
 
@@ -77,7 +77,7 @@ def parse(arguments=None):
     args.jobs = check_whole("--jobs", args.jobs, at_least=1)
     for name in ("pretrain_epochs", "maxiter"):
         if getattr(args, name) is not None:
-            setattr(args, name, check_whole(f"--{name}", getattr(args, name), at_least=1))
+            setattr(args, name, CHECKS[name](f"--{name}", getattr(args, name)))
     if Path(args.name).name != args.name or args.name in ("", ".."):
         raise InputError(f"--name is {args.name!r}: it must be the name of a folder, which is made in results.")
     args.folder = Path("results", args.name).resolve()
@@ -129,9 +129,8 @@ def trial_process(task, jobs):
     for path in paths.values():
         if path.exists() and "error" in json.loads(path.read_text()):
             path.unlink()  # to be tried again
-    limits = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     threads = str(max(1, joblib.cpu_count() // jobs))
-    environment = {name: threads for name in (*limits, "MKL_NUM_THREADS")} | os.environ
+    environment = {name: threads for name in THREADS} | os.environ
     environment["PYTHONIOENCODING"] = "utf-8:backslashreplace"
     with open(folder / "log.txt", "a", encoding="utf-8") as log:
         streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}

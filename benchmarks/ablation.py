@@ -32,7 +32,7 @@ def rows_of(dataset, seed, augment, maxiter, folder):
     config, data = prepare(RunConfig("DEC", dataset, protocol="best", seed=seed, augment=augment, maxiter=maxiter))
     pretrained = folder / f"{dataset}_{(augment == 'none' and 'plain') or 'augmented'}_{seed}"
     dec = build(DEC, config, data)
-    dec.pretrain(data.x, **config.pretrain_arguments(), save_dir=pretrained, resume=True)
+    config.pretrain(dec, data.x, save_dir=pretrained, resume=True)
     codes, config = dec.extract_features(data.x), replace(config, ae_weights=pretrained / "ae_weights.h5")
     starts = {name: STARTS[name](codes, config.n_clusters, seed) for name in dict(VARIANTS)}
     for name, first_p in VARIANTS:
@@ -74,7 +74,8 @@ def main():
     parser.add_argument("--dataset", default="usps")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--augment", nargs="+", default=["none", "pretraining", "both"])
-    parser.add_argument("--maxiter", type=int, default=MAXITER)
+    compared = "most batches; it is not compared with that of rows in --out: for another give another folder"
+    parser.add_argument("--maxiter", type=int, default=MAXITER, help=f"{compared} (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("results/ablation"))
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)

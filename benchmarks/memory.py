@@ -1,17 +1,15 @@
-"""Peak memory of a run, and of training on data larger than memory; seconds a sample as the number of samples grows.
+"""Peak memory of training on data larger than memory; seconds a sample as the number of samples grows.
 
-    python -m benchmarks.memory run -- --dataset mnist --protocol fast   (a whole run of DEC.py)
     python -m benchmarks.memory sparse                                   (CSR of 685,071 x 2,000, 60 non-zeros a row)
     python -m benchmarks.memory mapped --gigabytes 20 --folder /big      (a float32 .npy file of that size)
     python -m benchmarks.memory growth               (10k, 100k and 1M samples; 10, 30 and 100 clusters)
 
-Anonymous memory is what the process itself holds; mapped files count as the system's cache.
+Anonymous memory is what the process itself holds; mapped files count as the system's cache. DEC.py says at its end what
+a whole run took.
 """
 
 import argparse
 import resource
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -39,21 +37,11 @@ SAMPLES, FEATURES, NON_ZEROS = 685_071, 2_000, 60  # the DEC paper's full REUTER
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("run", "sparse", "mapped", "growth"))
+    parser.add_argument("what", choices=("sparse", "mapped", "growth"))
     parser.add_argument("--gigabytes", type=float, default=20)
     parser.add_argument("--folder", default=tempfile.gettempdir(), help="of mapped's file (default: %(default)s)")
-    parser.add_argument("rest", nargs="*", help="run: DEC.py's arguments, behind --")
     args = parser.parse_args()
-    if args.what == "run":
-        whole_run(args.rest)
-    else:
-        {"sparse": sparse, "mapped": mapped, "growth": growth}[args.what](args)
-
-
-def whole_run(arguments):
-    subprocess.run([sys.executable, "DEC.py", *arguments], check=True)
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**10
-    print(f"peak memory of DEC.py {' '.join(arguments)}: {peak:.0f} MB")
+    {"sparse": sparse, "mapped": mapped, "growth": growth}[args.what](args)
 
 
 class AnonymousMemory(threading.Thread):

@@ -13,6 +13,12 @@ from tqdm import tqdm
 
 from dec_keras.errors import InputError
 
+# The environment's limits of a process' threads; where they are not set, a library takes a thread a core.
+THREADS = (
+    *("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
+    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
+)
+
 
 @contextmanager
 def script_errors(program, when_stopped="Stopped."):

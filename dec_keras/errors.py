@@ -73,6 +73,22 @@ def check_number(name, value, above=None, at_least=None):
     return number
 
 
+def check_choice(name, value, choices):
+    """Returns `value`.
+
+    Raises:
+        InputError: if it is none of `choices`.
+    """
+    if value not in choices:
+        raise InputError(f"{name} is {value!r}: choose from {', '.join(choices)}.")
+    return value
+
+
+def differences(had, has):
+    """["seed 0 (now 1)"], the settings that are not the same in two dicts."""
+    return [f"{name} {had.get(name)} (now {has.get(name)})" for name in has | had if had.get(name) != has.get(name)]
+
+
 def check_finite(values, what):
     """Raises FloatingPointError, with what to do, unless all of `values` are finite."""
     if not np.all(np.isfinite(values)):

@@ -10,6 +10,8 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score, silhouette_score
 from sklearn.metrics.cluster import contingency_matrix
 
+UNSURE = 0.5  # a highest q below it: no cluster has most of the sample
+
 
 def acc(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """Unsupervised clustering accuracy (DEC paper, eq. 10).
@@ -66,9 +68,12 @@ def ari(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     return float(adjusted_rand_score(*_check_labels(y_true, y_pred)))
 
 
+SCORES = {"acc": acc, "nmi": nmi, "ari": ari}
+
+
 def scores(y_true: ArrayLike, y_pred: ArrayLike) -> dict[str, float]:
     """All three scores as a dict `{"acc": ..., "nmi": ..., "ari": ...}`; arguments and errors as for `acc`."""
-    return {"acc": acc(y_true, y_pred), "nmi": nmi(y_true, y_pred), "ari": ari(y_true, y_pred)}
+    return {name: score(y_true, y_pred) for name, score in SCORES.items()}
 
 
 def silhouette(points: np.ndarray | scipy.sparse.csr_matrix, labels: np.ndarray) -> float:
@@ -82,13 +87,13 @@ def silhouette(points: np.ndarray | scipy.sparse.csr_matrix, labels: np.ndarray)
 
 
 def confidence(q: np.ndarray) -> tuple[float, float]:
-    """How sure soft assignments are: the mean of the samples' highest q, and the share of samples whose is below 0.5.
+    """How sure soft assignments are: the mean of the samples' highest q, and the share of those below `UNSURE`.
 
     Args:
         q: of shape `(n, k)`, rows sum to 1.
     """
     highest = q.max(axis=1)
-    return float(highest.mean(dtype=np.float64)), float(np.mean(highest < 0.5))
+    return float(highest.mean(dtype=np.float64)), float(np.mean(highest < UNSURE))
 
 
 def _check_labels(y_true: ArrayLike, y_pred: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

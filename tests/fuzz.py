@@ -51,7 +51,7 @@ from dec_keras.files import untrusted
 from dec_keras.files.atomic import write_csv
 from dec_keras.files.models import load_weights, read_attributes, save_model
 from dec_keras.method import saved_model
-from dec_keras.sweeps import choose_k
+from dec_keras.sweeps import numbers_of_clusters
 from dec_keras.sweeps import results as tables
 from dec_keras.sweeps.report import markdown
 from dec_keras.training.checkpoint import Checkpoint
@@ -174,9 +174,9 @@ def read_columns(folder, file):
 
 
 def read_numbers_of_clusters(folder, _):
-    for row in choose_k.earlier_rows(folder, {}).values():
-        assert tuple(row) == choose_k.COLUMNS
-        assert all((value is None and name in choose_k.SCORES) or math.isfinite(value) for name, value in row.items())
+    for row in numbers_of_clusters.earlier_rows(folder, {}).values():
+        assert tuple(row) == numbers_of_clusters.COLUMNS
+        assert all((value is None and name in metrics.SCORES) or math.isfinite(value) for name, value in row.items())
 
 
 def read_dict(folder, file):
@@ -198,8 +198,9 @@ def small_dec():
 
 def write_numbers_of_clusters(folder):
     (folder / "settings.json").write_text("{}")
-    rows = [dict(zip(choose_k.COLUMNS, (k, *[0.5] * 6, 20 * k, None, 0.25, 0.75), strict=True)) for k in (2, 3, 4)]
-    write_csv(folder / "choose_k.csv", choose_k.COLUMNS, rows)
+    columns = numbers_of_clusters.COLUMNS
+    rows = [dict(zip(columns, (k, *[0.5] * 6, 20 * k, None, 0.25, 0.75), strict=True)) for k in (2, 3, 4)]
+    write_csv(folder / "choose_k.csv", columns, rows)
 
 
 def write_weights(folder):

@@ -513,7 +513,7 @@ def test_the_command_line_goes_on_and_says_when_all_is_done(tmp_path, every_epoc
     assert finished["scores"]["acc"] == pytest.approx(again.result.log[-1]["acc"], abs=1e-5)
     capsys.readouterr()
     drawn = []
-    monkeypatch.setattr("dec_keras.runs.saved_run.draw", drawn.append)
+    monkeypatch.setattr("dec_keras.runs.drawing.draw", drawn.append)
     finished = run(tmp_path / "cut", "--resume", "--figures")
     assert "came to its end" in capsys.readouterr().out
     np.testing.assert_array_equal(drawn[0].labels, dec.result.labels)

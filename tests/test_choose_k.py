@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import choose_k as choose_k_script
+import choose_k
 from DEC import DEC
 from dec_keras.errors import InputError
 from dec_keras.plots import curves
 from dec_keras.runs.config import RunConfig
-from dec_keras.sweeps import choose_k
+from dec_keras.sweeps import numbers_of_clusters
 from tests import helpers
 from tests.helpers import make_network_small, read_log
 
@@ -45,8 +45,8 @@ def compare(data, save_dir, *more):
     """A short run; returns k and the reason."""
     short = ["--k", "2:6", "--pretrain_epochs", 30, "--maxiter", 4]
     arguments = ["--dataset", data, "--save_dir", save_dir, *short, *more]
-    args, config = choose_k_script.parse(list(map(str, arguments)))
-    return choose_k.choose_k(DEC, config, args.k, args.validation, args.save_dir)
+    args, config = choose_k.parse(list(map(str, arguments)))
+    return numbers_of_clusters.choose_k(DEC, config, args.k, args.validation, args.save_dir)
 
 
 def read(folder):
@@ -72,9 +72,9 @@ def test_it_suggests_the_four_groups(npz, tmp_path, capsys):
 
 def test_a_k_does_not_depend_on_the_others_nor_is_it_repeated(npz, tmp_path, monkeypatch):
     measured = []
-    measure = choose_k.measure
+    measure = numbers_of_clusters.measure
     monkeypatch.setattr(
-        choose_k,
+        numbers_of_clusters,
         "measure",
         lambda method, config, *rest: measured.append(config.n_clusters) or measure(method, config, *rest),
     )
@@ -106,7 +106,7 @@ def test_labels_only_score(npz, two_compared, tmp_path):
 
 
 def test_held_out_rows_are_a_share_by_the_seed():
-    masks = [choose_k.validation_rows(100, 0.2, RunConfig(n_clusters=5, seed=int(seed))) for seed in "001"]
+    masks = [numbers_of_clusters.validation_rows(100, 0.2, RunConfig(n_clusters=5, seed=int(seed))) for seed in "001"]
     assert [mask.sum() for mask in masks] == [20] * 3
     np.testing.assert_array_equal(masks[0], masks[1])
     assert (masks[0] != masks[2]).any()
@@ -119,7 +119,7 @@ def test_held_out_rows_are_not_trained_on(npz, tmp_path, monkeypatch):
     compare(npz, tmp_path / "out", "--k", "2:3", "--validation", 0.3)
     with np.load(npz) as arrays:
         x = arrays["x"]
-    held_out = choose_k.validation_rows(120, 0.3, RunConfig(n_clusters=3))
+    held_out = numbers_of_clusters.validation_rows(120, 0.3, RunConfig(n_clusters=3))
     assert held_out.sum() == 36
     for rows in trained:
         np.testing.assert_array_equal(rows.x, x[~held_out])
@@ -129,7 +129,7 @@ def test_the_loss_is_the_divergence_of_the_target_distribution():
     q = np.random.default_rng(0).dirichlet([1, 1, 1], size=50)
     p = q**2 / q.sum(axis=0)
     p /= p.sum(axis=1, keepdims=True)
-    assert choose_k.clustering_loss(q) == pytest.approx(np.mean(np.sum(p * np.log(p / q), axis=1)))
+    assert numbers_of_clusters.clustering_loss(q) == pytest.approx(np.mean(np.sum(p * np.log(p / q), axis=1)))
 
 
 def made_up(silhouette_x, silhouette, first=2):
@@ -159,7 +159,7 @@ def made_up(silhouette_x, silhouette, first=2):
     ],
 )
 def test_the_suggestion_and_its_reason(rows, k, reason):
-    suggested, words = choose_k.suggest(rows)
+    suggested, words = numbers_of_clusters.suggest(rows)
     assert suggested == k
     assert reason in words
     assert words.startswith("No clear answer" if k is None else "Suggestion")
@@ -168,7 +168,7 @@ def test_the_suggestion_and_its_reason(rows, k, reason):
 def test_each_criterion_by_itself():
     rows = made_up([0.1, 0.3, 0.2, 0.2, 0.2], [0.1, 0.2, 0.3, 0.2, 0.2])
     best = {"silhouette_x": 3, "silhouette": 4, "inertia": 3, "generalizability": 3}
-    assert choose_k.best(rows) == best
+    assert numbers_of_clusters.best(rows) == best
     rows = [row | {"nmi": row["k"] / 10} for row in rows]
     axes = curves.numbers_of_clusters(rows, best, 4, "reason", "title").axes
     for axis, name in zip(axes, [*best, "nmi"], strict=True):
@@ -206,7 +206,7 @@ def test_data_that_are_all_alike_have_no_answer(tmp_path):
 )
 def test_bad_input_ends_in_a_sentence(npz, tmp_path, capsys, arguments, sentence):
     with pytest.raises(SystemExit) as end:
-        choose_k_script.main(["--dataset", str(npz), "--save_dir", str(tmp_path / "out"), *arguments])
+        choose_k.main(["--dataset", str(npz), "--save_dir", str(tmp_path / "out"), *arguments])
     assert end.value.code == 2
     error = capsys.readouterr().err
     assert sentence in error
@@ -217,7 +217,7 @@ def test_bad_input_ends_in_a_sentence(npz, tmp_path, capsys, arguments, sentence
 def test_rows_of_other_settings_are_not_mixed(npz, two_compared, tmp_path, capsys):
     shutil.copytree(two_compared, tmp_path, dirs_exist_ok=True)
     with pytest.raises(SystemExit) as end:
-        choose_k_script.main(["--dataset", str(npz), "--save_dir", str(tmp_path), "--seed", "1"])
+        choose_k.main(["--dataset", str(npz), "--save_dir", str(tmp_path), "--seed", "1"])
     assert end.value.code == 2
     assert "choose another --save_dir" in capsys.readouterr().err
 
@@ -229,7 +229,7 @@ def test_each_data_set_has_a_folder_of_its_own(npz, tmp_path, monkeypatch, capsy
         np.savez(tmp_path / "others.npz", x=1 - held["x"], y=held["y"])
     short = ["--k", "2:3", "--pretrain_epochs", "2", "--maxiter", "2"]
     for dataset in ("blobs.npz", "others.npz:x"):
-        choose_k_script.main(["--dataset", dataset, *short])
+        choose_k.main(["--dataset", dataset, *short])
     assert len(read(tmp_path / "results" / "choose_k" / "blobs")) == 2
     assert len(read(tmp_path / "results" / "choose_k" / "others")) == 2
 
@@ -238,7 +238,7 @@ def test_each_data_set_has_a_folder_of_its_own(npz, tmp_path, monkeypatch, capsy
 def test_the_folder_is_called_like_the_data(tmp_path, monkeypatch, dataset, name):
     (tmp_path / "work" / "here").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "work" / "here")
-    assert choose_k_script.parse(["--dataset", dataset])[0].save_dir == Path("results/choose_k", name)
+    assert choose_k.parse(["--dataset", dataset])[0].save_dir == Path("results/choose_k", name)
 
 
 def test_a_damaged_table_is_told(npz, two_compared, tmp_path):

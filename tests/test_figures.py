@@ -27,8 +27,8 @@ from dec_keras.files.run_folder import RunFolder
 from dec_keras.files.untrusted import read_log
 from dec_keras.plots import clusters, curves, style
 from dec_keras.plots import embedding as embedding_plots
-from dec_keras.plots import page as report
-from dec_keras.runs import saved_run
+from dec_keras.runs import drawing, saved_run
+from dec_keras.runs import page as report
 from IDEC import IDEC
 from tests import helpers
 
@@ -65,7 +65,7 @@ def load(folder, x, y, **more):
 def test_a_run_is_drawn_whole(folder, small, capsys, without_umap):
     x, y = small
     run = load(folder, x, y, image_shape=(4, 6), terms=[f"term {i}" for i in range(24)])
-    drawn = saved_run.draw(run)
+    drawn = drawing.draw(run)
     expected = {"training", "confusion", "sizes", "top_samples", "reconstructions", "top_terms"}
     assert expected | {"embedding_pca"} < set(drawn)
     assert set(drawn) - expected in ({"embedding_pca", "embedding_tsne"}, {"embedding_pca", "embedding_umap"})
@@ -90,7 +90,7 @@ def test_the_run_is_what_was_trained(folder, small):
     assert metrics.acc(y, run.start_q.argmax(axis=1)) == pytest.approx(log["acc"][0], abs=1e-5)
     assert metrics.acc(y, run.labels) == pytest.approx(log["acc"][-1], abs=1e-5)
     names = ["sample", "autoencoder"] + ["IDEC"] * (run.method == "IDEC")
-    rows, found, errors = saved_run.one_each(run)
+    rows, found, errors = drawing.one_each(run)
     assert list(rows) == names
     nearest = [
         np.abs(image.astype(int) - run.images(slice(None))).reshape(60, -1).max(axis=1).argmin()
@@ -113,10 +113,10 @@ def test_what_other_runs_left_in_the_folder_is_not_drawn_and_said(folder, small,
     run = load(tmp_path, *small)
     assert run.settings.items() >= given.items()
     assert set(run.decoders) == ({"autoencoder", "IDEC"} if method == "IDEC" else set())  # IDEC's own start has one
-    lines = saved_run.run_figures(run, saved_run.embedding_views(run))["training"][1].axes
+    lines = drawing.run_figures(run, drawing.embedding_views(run))["training"][1].axes
     assert "pretraining" not in " ".join(axes.get_title() for axes in lines).lower()
     run.image_shape, run.sample = (4, 6), run.sample[:3]  # few, for speed
-    saved_run.draw(run)
+    drawing.draw(run)
     lacking = "the pretraining's curve" + " and reconstructions" * (method == "DEC")
     reason = "since the autoencoder was not pretrained in this run but given, elsewhere.h5."
     assert f"Left out: {lacking}, {reason}" in capsys.readouterr().out
@@ -204,7 +204,7 @@ def test_a_sparse_x_is_drawn(tmp_path, without_umap):
         RunFolder(tmp_path),
         [f"term {i}" for i in range(24)],
     )
-    drawn = saved_run.draw(run)
+    drawn = drawing.draw(run)
     assert {"top_terms", "top_samples"} < set(drawn)
     assert "60 samples in 3 clusters" in (tmp_path / "report.html").read_text()
 
@@ -226,7 +226,7 @@ def overlaps(figure, texts):
 def test_texts_do_not_overlap_and_groups_differ_without_colour(k, name):
     run = made(k)
     run.y = np.array([f"{name} {i}" if name != "short" else f"c{i}" for i in range(k)])[run.y]
-    ((_, _, panels),) = list(saved_run.embedding_panels(run, [("pca", "PCA", "after", *embedding_plots.pca(run.z))]))
+    ((_, _, panels),) = list(drawing.embedding_panels(run, [("pca", "PCA", "after", *embedding_plots.pca(run.z))]))
     figure = embedding_plots.embedding(panels, "title")
     FigureCanvasAgg(figure).draw()
     for axis, styles in zip(figure.axes, (panel[-1] for panel in panels[0]), strict=True):
@@ -253,7 +253,7 @@ def test_tick_labels_do_not_overlap(k):
     for figure in (
         clusters.confusion(y, run.labels, "title"),
         clusters.cluster_sizes(run.labels, k, "title"),
-        clusters.top_samples(saved_run.best_of_each(run), "title"),
+        clusters.top_samples(drawing.best_of_each(run), "title"),
         clusters.top_terms(run.x.x, run.labels, k, [f"a term with a long name {i}" for i in range(24)], "title"),
     ):
         FigureCanvasAgg(figure).draw()
@@ -285,7 +285,7 @@ def test_small_classes_are_merged_and_matched_ones_share_their_clusters_style():
     assert (merged != groups).sum() == sum(range(1, 12)) - 11
     run = made(3)
     run.y = np.array(["x", "y", "z"])[(run.labels + 1) % 3]  # cluster 2 is class x
-    _, styles = saved_run.label_styles(run)
+    _, styles = drawing.label_styles(run)
     assert {name: style.index for name, style in styles.items()} == {"x": 2, "y": 0, "z": 1}
 
 
@@ -337,7 +337,7 @@ def test_top_samples_are_those_of_highest_score():
     run = saved_run.Run("DEC", None, x, None, q, q, image_shape=(14, 14))
     assert list(run.ranked(0)) == [4, 0, 3, 1]
     assert list(run.ranked(1)) == [2]
-    figure = clusters.top_samples(saved_run.best_of_each(run), "t")
+    figure = clusters.top_samples(drawing.best_of_each(run), "t")
     picture = figure.axes[0].images[0].get_array()
     assert [picture[0, 15 * j] for j in range(5)] == [255, 0, 191, 64, 255]  # white where there are no more
     assert [picture[15, 15 * j] for j in range(2)] == [128, 255]
@@ -368,12 +368,21 @@ def test_terms_tell_a_cluster_from_the_rest_by_signed_standard_deviations(form):
     assert len({axis.get_xlim() for axis in axes}) == 1
 
 
-def test_a_table_has_features_and_a_text_has_terms(tmp_path):
+def test_terms_are_told_batch_by_batch():
+    rng = np.random.default_rng(0)
+    x, labels = rng.random((2500, 3), np.float32), rng.integers(2, size=2500)
+    expected = (x[labels == 0].mean(axis=0) - x[labels == 1].mean(axis=0)) / x.std(axis=0)
+    found = dict(clusters.distinctive_terms(x, labels, 2, "abc")[0])
+    assert [found[term] for term in "abc"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_table_has_features_and_a_text_has_terms(tmp_path, monkeypatch):
+    monkeypatch.delattr(Samples, "matrix")  # which reads a mapped file as a whole
     run = made(2)
     run.folder, run.terms = RunFolder(tmp_path), [f"column {i}" for i in range(24)]
-    assert saved_run.run_figures(run, [])["top_terms"][0] == "Top features"
+    assert drawing.run_figures(run, [])["top_terms"][0] == "Top features"
     run.x = Samples(scipy.sparse.csr_matrix(run.x.x))
-    assert saved_run.run_figures(run, [])["top_terms"][0] == "Top terms"
+    assert drawing.run_figures(run, [])["top_terms"][0] == "Top terms"
 
 
 @pytest.mark.parametrize("z", [np.zeros((5, 3), np.float32), np.arange(4, dtype=np.float32)[:, None], np.eye(2)])
@@ -418,7 +427,7 @@ def test_figures_of_a_paper_have_no_title_a_columns_width_and_pdf(tmp_path, caps
     run = made(10)
     run.folder, run.terms = RunFolder(tmp_path), [f"column {i}" for i in range(24)]
     run.decoders = {"DEC": lambda x: x / 2}
-    drawn = saved_run.draw(run, paper=True)
+    drawn = drawing.draw(run, paper=True)
     assert {"embedding_pca", "confusion", "sizes", "top_samples", "reconstructions", "top_terms"} <= set(drawn)
     assert not (tmp_path / "report.html").exists()
     for name, (_, figure) in drawn.items():
@@ -464,7 +473,7 @@ def test_logs_with_gaps_are_read(tmp_path):
 def test_the_same_run_gives_the_same_files(tmp_path):
     run = made(4)
     for name in ("a", "b"):
-        ((_, _, panels),) = saved_run.embedding_panels(
+        ((_, _, panels),) = drawing.embedding_panels(
             run, [("x", "t-SNE", "after", embedding_plots.neighbours(run.z)[1], None)]
         )
         style.save(embedding_plots.embedding(panels, "t"), tmp_path / name)
@@ -482,7 +491,7 @@ def page(small, folder, tmp_path_factory):
     run.settings = {"data set": EVIL}
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "umap", None)  # as `without_umap`
-        saved_run.draw(run)
+        drawing.draw(run)
     return folder / "report.html", run
 
 

@@ -33,8 +33,7 @@ from dec_keras.errors import InputError
 from dec_keras.files.run_folder import lock_folder
 from dec_keras.method.initial_centers import N_NEIGHBORS
 from dec_keras.runs.record import peak_memory
-from dec_keras.sweeps import figures as sweep_figures
-from dec_keras.sweeps import report, trial
+from dec_keras.sweeps import report, sweep_figures, trial
 from dec_keras.sweeps import sweep as sweep_module
 from dec_keras.sweeps.results import COLUMNS, METHODS, PHASE, read_rows, write_rows
 from dec_keras.sweeps.trial import Trial

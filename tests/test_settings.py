@@ -112,6 +112,12 @@ def test_unknown_protocol_is_told():
         get_settings("mnist", "fast-and-loose")
 
 
+@pytest.mark.parametrize("name", ["schedule", "pretrain_schedule"])
+def test_unknown_schedules_are_told(name):
+    with pytest.raises(InputError, match=f"^{name} is 'linear': choose from constant, cosine"):
+        RunConfig(**{name: "linear"})
+
+
 @pytest.mark.parametrize("method", ["DEC", "IDEC"])
 @pytest.mark.parametrize(
     ("n", "epochs", "interval"), [(300, 500, 30), (10_000, 250, 40), (70_000, 36, 274), (1_000_000, 10, 1000)]

@@ -23,6 +23,7 @@ MINI_BATCH = 4096  # codes, of k-means in mini-batches
 SILHOUETTE_CODES = 2000  # whose silhouettes are taken: they are compared pair by pair
 SEPARATE = 0.5  # mean silhouette, from which on clusters are no matter of chance (Kaufman and Rousseeuw, 1990)
 N_NEIGHBORS = 20  # of UMAP's graph, as in N2D
+RESTARTS = 30  # of a mixture
 SEARCH_CODES = 15_000  # among which a mixture's restarts are compared
 
 
@@ -74,32 +75,25 @@ def kmeans_start(
     return Start(kmeans.cluster_centers_, kmeans.labels_)
 
 
-def gmm_start(codes: np.ndarray, n_clusters: int, seed: int | None = None, n_init: int = 30, verbose: int = 0) -> Start:
+def gmm_start(codes: np.ndarray, n_clusters: int, seed: int | None = None, verbose: int = 0) -> Start:
     """A Gaussian mixture with full covariances on the codes: the restart that separates best.
 
     That is the one of highest ICL (Biernacki, Celeux, Govaert, PAMI 2000) for equal proportions: its likelihood, less
     the entropy of its assignments, and less what the likelihood gains by unequal proportions, which DEC's Q and P do
-    not have. The likelihood alone often takes two classes for one and cuts another in two. Restarts, half from k-means
-    and half from random codes, are compared on a sample of `SEARCH_CODES`; the best is fitted to all codes, or to
-    `MANY_CODES` of more, which is said.
+    not have. The likelihood alone often takes two classes for one and cuts another in two. The `RESTARTS`, half from
+    k-means and half from random codes, are compared on a sample of `SEARCH_CODES`; the best is fitted to all codes, or
+    to `MANY_CODES` of more, which is said.
 
     Args, returns: as for `kmeans_start`; the centres are the components' means, a label is the likeliest component.
 
     Raises:
         InputError: if there are too few different codes for such a mixture.
     """
-    mixture = _mixture(codes, n_clusters, seed, n_init, verbose)
+    mixture = _mixture(codes, n_clusters, seed, verbose)
     return Start(mixture.means_, _posterior(mixture, codes).argmax(axis=1))
 
 
-def manifold_start(
-    codes: np.ndarray,
-    n_clusters: int,
-    seed: int | None = None,
-    n_init: int = 30,
-    n_neighbors: int = N_NEIGHBORS,
-    verbose: int = 0,
-) -> Start:
+def manifold_start(codes: np.ndarray, n_clusters: int, seed: int | None = None, verbose: int = 0) -> Start:
     """The mixture of `gmm_start` on UMAP of the codes, which unrolls clusters that are no ellipsoids.
 
     As in N2D (McConville et al., ICPR 2020), UMAP (McInnes, Healy, Melville, 2018) has as many dimensions as the codes,
@@ -108,15 +102,10 @@ def manifold_start(
 
     UMAP is fitted to at most `MANY_CODES` codes, which is said, and places the others among them.
 
-    Args:
-        n_neighbors: of UMAP's graph.
-        others: as for `kmeans_start`, as is what is raised for `gmm_start`.
-
-    Returns:
-        Start, with a posterior and a silhouette.
+    Args, returns: as for `kmeans_start`, with a posterior and a silhouette; errors as for `gmm_start`, and `umap_of`.
     """
-    on_manifold = umap_of(np.asarray(codes), codes.shape[1], seed, n_neighbors, verbose)
-    posterior = _posterior(_mixture(on_manifold, n_clusters, seed, n_init, verbose), on_manifold)
+    on_manifold = umap_of(np.asarray(codes), codes.shape[1], seed, verbose)
+    posterior = _posterior(_mixture(on_manifold, n_clusters, seed, verbose), on_manifold)
     labels, centers = posterior.argmax(axis=1), posterior.T @ codes / posterior.sum(axis=0)[:, np.newaxis]
     sample = check_random_state(seed).permutation(len(codes))[:SILHOUETTE_CODES]
     return Start(centers, labels, posterior, metrics.silhouette(on_manifold[sample], labels[sample]))
@@ -153,7 +142,6 @@ def umap_of(
     x: np.ndarray | scipy.sparse.csr_matrix,
     n_components: int,
     seed: int | None = None,
-    n_neighbors: int = N_NEIGHBORS,
     verbose: int = 0,
 ) -> np.ndarray:
     """UMAP of x, of shape `(n, d)`, with min_dist 0: float32 array of shape `(n, n_components)`, see `manifold_start`.
@@ -164,14 +152,14 @@ def umap_of(
     import umap  # takes seconds
 
     n = x.shape[0]
-    if n <= n_neighbors:
-        raise InputError(f"UMAP needs more than {n_neighbors} samples: start from k-means.")
+    if n <= N_NEIGHBORS:
+        raise InputError(f"UMAP needs more than {N_NEIGHBORS} samples: start from k-means.")
     fitted = np.sort(check_random_state(seed).permutation(n)[:MANY_CODES])
     if verbose or n > MANY_CODES:
         print(f"UMAP is fitted to {f'{MANY_CODES} of ' if n > MANY_CODES else ''}{n} samples.", flush=True)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "n_jobs value", UserWarning)  # a seed is for one thread, as it should be
-        mapper = umap.UMAP(n_neighbors=n_neighbors, min_dist=0.0, n_components=n_components, random_state=seed)
+        mapper = umap.UMAP(n_neighbors=N_NEIGHBORS, min_dist=0.0, n_components=n_components, random_state=seed)
         on_manifold = np.empty((n, n_components), np.float32)
         on_manifold[fitted] = mapper.fit_transform(x[fitted])
         left = np.setdiff1d(np.arange(n), fitted)
@@ -181,18 +169,18 @@ def umap_of(
     return on_manifold
 
 
-def _mixture(codes, n_clusters, seed, n_init, verbose):
+def _mixture(codes, n_clusters, seed, verbose):
     """The GaussianMixture that `gmm_start` tells of."""
     random = check_random_state(seed)
     order = random.permutation(len(codes))
     if len(codes) > MANY_CODES:
         print(f"The mixture is fitted to {MANY_CODES} of the codes.")
-    with _repeatable(), Progress("Mixture", n_init, verbose=verbose) as progress:
+    with _repeatable(), Progress("Mixture", RESTARTS, verbose=verbose) as progress:
         restarts = []
-        for i in range(n_init):
+        for i in range(RESTARTS):
             restarts.append(_restart(codes[order[:SEARCH_CODES]], n_clusters, i, random))
-            progress.rewrite(i + 1, f"restart {i + 1}/{n_init}")
-            progress.line(f"Mixture: restart {i + 1}/{n_init}, {progress.left(i + 1)} left", is_due=i % 10 == 0)
+            progress.rewrite(i + 1, f"restart {i + 1}/{RESTARTS}")
+            progress.line(f"Mixture: restart {i + 1}/{RESTARTS}, {progress.left(i + 1)} left", is_due=i % 10 == 0)
         best = max(filter(None, restarts), key=itemgetter(0), default=None)
         if best is None:
             raise InputError(

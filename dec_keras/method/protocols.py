@@ -23,9 +23,10 @@ Optimizers and initializers stand in Keras' own serialised form, as `keras.optim
 """
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 
-from dec_keras.data.reading import DATASETS
-from dec_keras.errors import InputError
+from dec_keras.data.reading import DATASETS, check_scale
+from dec_keras.errors import InputError, check_choice, check_number, check_share, check_whole
 
 BATCH_SIZE = 256  # every source
 MAXITER = 20_000  # DEC-keras, IDEC
@@ -35,7 +36,8 @@ MAX_SEED = 2**32 - 1  # NumPy's
 SCHEDULES = ("constant", "cosine")
 PRETRAINING = ("end-to-end", "layerwise")
 CODE_DIMS = (500, 500, 2000, 10)  # paper: d-500-500-2000-10 for every data set
-STARTS = ("kmeans", "gmm", "manifold", "auto")  # where the centres come from, see `initial_centers`
+# Where the centres come from, see `initial_centers`, and what people call it.
+STARTS = {"kmeans": "k-means", "gmm": "GMM", "manifold": "UMAP + GMM", "auto": "auto"}
 AUGMENT = ("none", "pretraining", "clustering", "both")  # phases in which images are shifted and rotated
 IF_IMAGES = "if images"  # both for images, or clustering alone where the pretraining is short; none for others
 MANY_EPOCHS = 50  # from which on a pretraining is long enough to learn from images that are never the same
@@ -304,3 +306,30 @@ def get_settings(dataset, protocol="dec-keras", method="DEC"):
         by_size = {"update_interval": BY_SIZE} if settings.update_interval == BY_SIZE else {}
         settings = replace(settings, source=source, **clustering | by_size)
     return settings
+
+
+# The ranges of settings, whether they are a run's or arguments of DEC and IDEC.
+CHECKS = {
+    **dict.fromkeys(("n_clusters", "batch_size", "maxiter"), partial(check_whole, at_least=1)),
+    **dict.fromkeys(("epochs", "pretrain_epochs"), partial(check_whole, at_least=1)),
+    "update_interval": partial(check_whole, at_least=0),
+    "tol": check_share,
+    "gamma": partial(check_number, at_least=0),
+    "seed": partial(check_whole, at_least=0, at_most=MAX_SEED),
+    "verbose": partial(check_whole, at_least=0, at_most=2),  # as Keras has it
+    "scale": lambda _, value: check_scale(value),
+    "protocol": partial(check_choice, choices=PROTOCOLS),
+    "pretraining": partial(check_choice, choices=PRETRAINING),
+    **dict.fromkeys(("schedule", "pretrain_schedule"), partial(check_choice, choices=SCHEDULES)),
+    "augment": partial(check_choice, choices=(*AUGMENT, IF_IMAGES)),
+    "start": partial(check_choice, choices=STARTS),
+}
+
+
+def checked(**values):
+    """Settings by name, each of which is in `CHECKS`, as what it stands for: "2e4" as 20000.
+
+    Raises:
+        InputError: if a value is out of range.
+    """
+    return {name: CHECKS[name](name, value) for name, value in values.items()}

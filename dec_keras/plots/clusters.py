@@ -2,21 +2,20 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import count
 from types import MappingProxyType
-from typing import TypeAlias
 
 import numpy as np
-import scipy.sparse
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from sklearn.utils.sparsefuncs import mean_variance_axis
+from sklearn.preprocessing import StandardScaler
 
 from dec_keras import metrics
+from dec_keras.data.samples import BATCH, Samples, SamplesLike
 from dec_keras.plots.style import COLORS, grid_of_axes, sheet, shorten, styled
 
 NONE: Mapping = MappingProxyType({})
 TOP = 10  # samples or terms of a cluster; the paper's figure has 10
-Matrix: TypeAlias = np.ndarray | scipy.sparse.csr_matrix
 
 
 @styled
@@ -86,7 +85,7 @@ def _montage(rows, columns, title, y_label, x_label, above=(), below: Mapping = 
 
 
 @styled
-def top_terms(x: Matrix, labels: np.ndarray, n_clusters: int, terms: Sequence[str], title: str | None) -> Figure:
+def top_terms(x: SamplesLike, labels: np.ndarray, n_clusters: int, terms: Sequence[str], title: str | None) -> Figure:
     """The features that tell each cluster from the rest, whether they are higher in it or lower.
 
     Args:
@@ -181,33 +180,35 @@ def cluster_sizes(labels: np.ndarray, n_clusters: int, title: str | None) -> Fig
 
 
 def distinctive_terms(
-    x: Matrix, labels: np.ndarray, n_clusters: int, terms: Sequence[str], n: int = TOP
+    x: SamplesLike, labels: np.ndarray, n_clusters: int, terms: Sequence[str], n: int = TOP
 ) -> list[list[tuple[str, float]]]:
     """[(term, mean in the cluster less that of the others, in the term's standard deviations)] of each cluster.
 
     Those of the n differences that are farthest from 0, the highest first; [] for a cluster that is empty or all.
     """
+    x = Samples.of(x)
     mean, deviation = mean_and_deviation(x)
+    sizes, sums = np.bincount(labels, minlength=n_clusters), np.zeros((n_clusters, len(mean)))
+    for start, piece in zip(count(0, BATCH), x.batches(), strict=False):
+        sums += np.eye(n_clusters)[labels[start : start + BATCH]].T @ piece
     found = []
-    for cluster in range(n_clusters):
-        inside = labels == cluster
+    for size, total in zip(sizes, sums, strict=True):
         difference = np.zeros(len(mean))
-        if inside.any() and not inside.all():
-            of_cluster = np.asarray(x[inside].mean(axis=0), float).ravel()
-            difference = (of_cluster - mean) / deviation / (1 - inside.mean())  # from the mean of the others
+        if 0 < size < len(x):
+            difference = (total / size - mean) / deviation / (1 - size / len(x))  # from the mean of the others
         best = np.argsort(-np.abs(difference), kind="stable")[:n]
         best = best[np.argsort(-difference[best], kind="stable")]
         found.append([(str(terms[i]), float(difference[i])) for i in best if abs(difference[i]) > 1e-6])
     return found
 
 
-def mean_and_deviation(x: Matrix) -> tuple[np.ndarray, np.ndarray]:
+def mean_and_deviation(x: Samples) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of each feature, shape `(d,)`; the deviation of a constant one is infinite."""
-    if scipy.sparse.issparse(x):
-        mean, variance = mean_variance_axis(x, axis=0)
-    else:
-        mean, variance = x.mean(axis=0, dtype=float), x.var(axis=0, dtype=float)
-    return mean, np.sqrt(np.where(variance > 1e-12 * (1e-12 + mean**2), variance, np.inf))
+    scaler = StandardScaler()
+    for piece in x.batches():
+        scaler.partial_fit(piece)
+    deviation = np.sqrt(scaler.var_)
+    return scaler.mean_, np.where(deviation == scaler.scale_, deviation, np.inf)  # else scale_ is 1
 
 
 def as_images(x: np.ndarray, shape: tuple[int, ...], low: float, high: float) -> np.ndarray:

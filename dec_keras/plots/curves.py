@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from dec_keras.metrics import SCORES
 from dec_keras.plots.style import COLORS, LINES, grid_of_axes, styled
 
 Log: TypeAlias = dict[str, np.ndarray]
@@ -38,7 +39,7 @@ def training_curves(pretraining: dict[str, Log], log: Log, title: str | None, to
     changes = {name: column[1:] for name, column in log.items()}  # at the start nothing has changed yet
     epochs = [(name, rows | {"epoch": rows["epoch"] + 1}, "loss") for name, rows in pretraining.items()]
     losses = curves([(name, log, column) for column, name in LOSSES.items()], "iter")
-    scores = [(name.upper(), log, name) for name in ("acc", "nmi", "ari")]
+    scores = [(name.upper(), log, name) for name in SCORES]
     panels = [
         ("Pretraining", "reconstruction MSE", "epoch", curves(epochs, "epoch")),
         ("Clustering", next(iter(losses), "") if len(losses) == 1 else "loss", "batches", losses),

@@ -3,6 +3,7 @@
 import argparse
 import shlex
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 from dec_keras.console import import_tensorflow, script_errors
@@ -12,11 +13,6 @@ from dec_keras.method.protocols import AUGMENT, BATCH_SIZE, PRETRAINING, PROTOCO
 from dec_keras.runs.config import RunConfig, RunOptions
 
 STRATEGIES = ("none", "mirrored", "multiworker")
-READING = ("label_column", "id_column", "drop_columns", "header", "image_size", "color", "labels_from_folders")
-OF_CONFIG = (
-    *("protocol", "batch_size", "maxiter", "tol", "gamma", "seed", "ae_weights"),
-    *("scale", "pretraining", "pretrain_epochs", "augment", "start", "update_interval"),
-)
 
 
 def parse_run(method, arguments=None):
@@ -40,9 +36,8 @@ def parse_run(method, arguments=None):
         parser.error("--resume is for one host: hosts cut off at different moments cannot go on together")
     save_dir = args.save_dir or ("results" if args.positional is None else f"results/{method.lower()}")
     config = config_of(parser, method, args, args.positional or args.dataset or "mnist", args.n_clusters)
-    names = ("resume", "save_models", "verbose", "figures", "tensorboard", "strategy")
-    command = shlex.join([parser.prog, *arguments])
-    return config, RunOptions(Path(save_dir), command=command, **{name: getattr(args, name) for name in names})
+    how = {"save_dir": Path(save_dir), "command": shlex.join([parser.prog, *arguments])}
+    return config, RunOptions(**_given(RunOptions, args) | how)
 
 
 def start_run(method):
@@ -58,11 +53,16 @@ def start_run(method):
 def config_of(parser, method, args, dataset, n_clusters):
     """The RunConfig of a namespace; a value that is no good ends the program with a sentence and exit code 2."""
     try:
-        reading = Reading(**{name: getattr(args, name) for name in READING})
-        given = {name: getattr(args, name) for name in OF_CONFIG}
-        return RunConfig(method, dataset, reading, n_clusters=n_clusters, **given)
+        reading = Reading(**_given(Reading, args))
+        what = {"method": method, "dataset": dataset, "reading": reading, "n_clusters": n_clusters}
+        return RunConfig(**_given(RunConfig, args) | what)
     except InputError as error:
         parser.exit(2, f"{parser.prog}: error: {error}\n")
+
+
+def _given(kind, args):
+    """{name: value} of a dataclass' fields that a namespace has."""
+    return {field.name: getattr(args, field.name) for field in fields(kind) if hasattr(args, field.name)}
 
 
 def run_parser(method):

@@ -4,17 +4,13 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from dec_keras.data.reading import ALIASES, DATASETS, SCALES, Reading, check_scale, describe_factor
-from dec_keras.errors import InputError, check_number, check_share, check_whole
+from dec_keras.data.reading import ALIASES, DATASETS, SCALES, Reading, describe_factor
+from dec_keras.errors import InputError
 from dec_keras.method.protocols import (
     ADAM,
-    AUGMENT,
     BATCH_SIZE,
-    IF_IMAGES,
+    CHECKS,
     LENGTHS,
-    MAX_SEED,
-    PRETRAINING,
-    PROTOCOLS,
     STARTS,
     Settings,
     get_settings,
@@ -27,7 +23,7 @@ FROM_PROTOCOL = tuple(row.name for row in fields(Settings))
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What a run trains on and how. Values are checked and cast here, and nowhere else.
+    """What a run trains on and how. Its values are checked and cast by `protocols.CHECKS`.
 
     Attributes:
         method: "DEC" or "IDEC".
@@ -69,24 +65,10 @@ class RunConfig:
     maxiter: int | str | None = None
 
     def __post_init__(self):
-        checks = {
-            "n_clusters": lambda value: check_whole("n_clusters", value, at_least=1),
-            "batch_size": lambda value: check_whole("batch_size", value, at_least=1),
-            "maxiter": lambda value: _length("maxiter", value, at_least=1),
-            "tol": lambda value: check_share("tol", value),
-            "gamma": lambda value: check_number("gamma", value, at_least=0),
-            "seed": lambda value: check_whole("seed", value, at_least=0, at_most=MAX_SEED),
-            "pretrain_epochs": lambda value: _length("pretrain_epochs", value, at_least=1),
-            "update_interval": lambda value: _length("update_interval", value, at_least=0),
-            "scale": check_scale,
-        }
-        for name, check in checks.items():
-            if getattr(self, name) is not None:
-                object.__setattr__(self, name, check(getattr(self, name)))
-        named = {"protocol": PROTOCOLS, "pretraining": PRETRAINING, "augment": (*AUGMENT, IF_IMAGES), "start": STARTS}
-        for name, choices in named.items():
-            if getattr(self, name) is not None and getattr(self, name) not in choices:
-                raise InputError(f"{name} is {getattr(self, name)!r}: choose from {', '.join(choices)}.")
+        for name, value in vars(self).items():
+            is_open = value is None or (name in ("pretrain_epochs", "update_interval", "maxiter") and value in LENGTHS)
+            if name in CHECKS and not is_open:
+                object.__setattr__(self, name, CHECKS[name](name, value))
         given = [row.name for row in fields(Reading) if getattr(self.reading, row.name) != row.default]
         if given and not self.is_user_data:
             raise InputError(f"{given[0]} says how your own data are read, and {self.dataset} are none: leave it out.")
@@ -108,13 +90,13 @@ class RunConfig:
         missing = {name: getattr(row, name) for name in FROM_PROTOCOL if getattr(self, name) is None}
         return replace(self, **missing)
 
-    @property
-    def pretrain_method(self) -> str:
-        """Name of DEC's method that pretrains."""
-        return "pretrain_layerwise" if self.pretraining == "layerwise" else "pretrain"
+    def pretrain(self, dec: Any, x: Any, y: Any = None, **files: Any) -> None:
+        """Pretrains a DEC; `files` are arguments that no setting has, such as `save_dir`."""
+        train = dec.pretrain_layerwise if self.pretraining == "layerwise" else dec.pretrain
+        train(x, y, **self.pretrain_arguments(), **files)
 
     def pretrain_arguments(self) -> dict[str, Any]:
-        """Arguments of `pretrain_method`; layer by layer the optimizer is the paper's."""
+        """Arguments of the pretraining; layer by layer the optimizer is the paper's."""
         augment = self.augment in ("pretraining", "both")
         arguments = {"epochs": self.pretrain_epochs, "batch_size": self.batch_size, "augment": augment}
         if self.pretraining == "layerwise":
@@ -142,11 +124,6 @@ class RunConfig:
         return values
 
 
-def _length(name, value, at_least):
-    """A number of epochs or batches, or one of the words for lengths that follow from the data."""
-    return value if value in LENGTHS else check_whole(name, value, at_least=at_least)
-
-
 @dataclass(frozen=True)
 class RunOptions:
     """What a run does beside training: none of it changes a number.
@@ -171,9 +148,6 @@ class RunOptions:
     command: str = ""
 
 
-START_NAMES = {"kmeans": "k-means", "gmm": "GMM", "manifold": "UMAP + GMM", "auto": "auto"}
-
-
 def describe(settings: dict[str, Any]) -> dict[str, Any]:
     """{name: value} of a run's settings for people to read, from what `RunConfig.as_json` gives, or run.json has."""
     pretraining = f"{settings['pretraining']}, {settings['pretrain_epochs']} epochs"
@@ -190,7 +164,7 @@ def describe(settings: dict[str, Any]) -> dict[str, Any]:
         "initializer": describe_object(settings["init"]),
         "pretraining": f"none, {settings['ae_weights']}" if settings["ae_weights"] else pretraining,
         "images augmented": settings.get("augment", "none"),
-        "start": START_NAMES[settings["start"]],
+        "start": STARTS[settings["start"]],
         "optimizer": describe_object(settings["optimizer"]) + _falls(settings.get("schedule", "constant")),
         "batch size": settings["batch_size"],
         "update interval": f"{settings['update_interval']} batches" if settings["update_interval"] else "one epoch",

@@ -16,18 +16,14 @@ import sklearn
 import tensorflow
 
 from dec_keras import CHECKOUT, __version__, metrics
-from dec_keras.errors import InputError
+from dec_keras.console import THREADS
+from dec_keras.errors import InputError, differences
 from dec_keras.files.atomic import write_text
 from dec_keras.files.run_folder import PHASES
 from dec_keras.files.untrusted import read_json
 from dec_keras.training.checkpoint import as_json
 
 PACKAGES = {"tensorflow": tensorflow, "keras": keras, "numpy": numpy, "scikit-learn": sklearn}
-THREADS = (
-    "TF_NUM_INTRAOP_THREADS",
-    "TF_NUM_INTEROP_THREADS",
-    "OMP_NUM_THREADS",
-)  # one core each where they are not set
 
 
 def versions():
@@ -105,7 +101,7 @@ class Record:
             raise InputError(
                 f"{self.path} is of an earlier version, which rounded its settings: begin anew, without --resume."
             )
-        if differ := [f"{name} {had.get(name)} (now {has[name]})" for name in has if had.get(name) != has[name]]:
+        if differ := differences(had, has):
             raise InputError(
                 f"The run in {self.path.parent} had {', '.join(differ)}: give the same, or leave --resume out."
             )

@@ -96,7 +96,8 @@ def run(method, config, options):
                 said = report(dec, config, data, folder, errors, perf_counter() - begun, options)
                 record.finish(dec, data.y, said)
             if options.figures:
-                from dec_keras.runs.saved_run import draw, load_run, shown  # takes a while
+                from dec_keras.runs.drawing import draw  # takes a while
+                from dec_keras.runs.saved_run import load_run, shown
 
                 draw(load_run(folder.model(dec.name), data.x, data.y, **shown(data.about)))
     return dec

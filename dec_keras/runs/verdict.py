@@ -10,7 +10,7 @@ from dec_keras import metrics
 from dec_keras.console import wrapped
 from dec_keras.data import reading
 from dec_keras.method.initial_centers import kmeans_start
-from dec_keras.runs.config import START_NAMES
+from dec_keras.method.protocols import STARTS
 from dec_keras.runs.record import peak_memory
 
 SAMPLE = 2000  # samples whose silhouette is taken: they are compared pair by pair
@@ -18,7 +18,6 @@ KMEANS_SAMPLE = 10_000  # samples that k-means on x is run on, which are compare
 KMEANS_RESTARTS = 5
 NOISE = 0.02  # that the silhouette of a sample may fall by, by chance
 DIGIT = 1e-4  # the last that is printed
-UNSURE = 0.5  # as in `metrics.confidence`
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Quality:
         scores: {"acc", "nmi", "ari"} by labels; {} without.
         silhouette: mean of a sample, in the space of x; -1 if there is one cluster alone.
         confidence: mean of the samples' highest q.
-        unsure: share of the samples whose highest q is below `UNSURE`.
+        unsure: share of the samples whose highest q is below `metrics.UNSURE`.
     """
 
     scores: dict
@@ -83,7 +82,7 @@ def report(dec, config, data, folder, errors, seconds, options):
     """
     result, y = dec.result, data.y
     start, end = qualities(dec, data.x, y)
-    names = f"AE + {START_NAMES[result.start or config.start]}", dec.name
+    names = f"AE + {STARTS[result.start or config.start]}", dec.name
     rows, said = [], {}
     if y is not None:
         scores, took, n = kmeans_on_x(data.x, y, dec.n_clusters, config.seed)
@@ -96,7 +95,7 @@ def report(dec, config, data, folder, errors, seconds, options):
     if y is not None:
         print(f"k-means on x: {KMEANS_RESTARTS} restarts, on {n} of {len(data.x)} samples.")
     sampled = f" of {min(SAMPLE, len(data.x))} samples"
-    print(f"\n{'Without labels':<18}{'silhouette in x':>17}{'mean confidence':>17}{f'below {UNSURE}':>12}")
+    print(f"\n{'Without labels':<18}{'silhouette in x':>17}{'mean confidence':>17}{f'below {metrics.UNSURE}':>12}")
     for name, quality in zip(names, (start, end), strict=True):
         print(f"{name:<18}{quality.silhouette:>17.4f}{quality.confidence:>17.4f}{quality.unsure:>12.1%}")
     print(f"The silhouette is{sampled}; confidence is a sample's highest q.\n")
@@ -119,7 +118,7 @@ def report(dec, config, data, folder, errors, seconds, options):
 
 def _score_lines(rows, scored):
     """The table of (name, scores, seconds, reconstruction error or None); without labels it has no scores."""
-    head = [f"{name:>8}" for name in ("ACC", "NMI", "ARI")] if scored else []
+    head = [f"{name:>8}" for name in map(str.upper, metrics.SCORES)] if scored else []
     yield f"{'':<18}" + "".join(head) + f"{'time':>10}{'reconstruction MSE':>21}"
     for name, scores, seconds, error in rows:
         cells = "".join(f"{value:>8.4f}" for value in scores.values())

@@ -7,8 +7,8 @@ import numpy as np
 from dec_keras.errors import InputError
 from dec_keras.files.atomic import atomic_write, write_csv, write_text
 from dec_keras.files.untrusted import read_json, read_log
-from dec_keras.sweeps.figures import iterations_figure, scores_figure
 from dec_keras.sweeps.results import METHODS, SCORES, VERSIONS, by_trial, read_rows, row_order
+from dec_keras.sweeps.sweep_figures import iterations_figure, scores_figure
 
 
 def write_report(folder):

@@ -7,11 +7,11 @@ import numpy as np
 from dec_keras.data.reading import DATASETS
 from dec_keras.errors import InputError
 from dec_keras.files.atomic import write_csv
+from dec_keras.metrics import SCORES
 
 ON_X = ("k-means", "UMAP+k-means", "UMAP+HDBSCAN")
 METHODS = (*ON_X, "AE+k-means", "AE+GMM", "AE+UMAP+GMM", "DEC", "IDEC")
 PHASE = "== "  # what a line of a trial begins with that names the phase it is in
-SCORES = ("acc", "nmi", "ari")
 VERSIONS = ("python", "tensorflow", "keras", "numpy", "scikit-learn")
 COLUMNS = (
     *("dataset", "method", "trial", "protocol", "seed", *SCORES, "iterations", "stop_reason"),

@@ -46,7 +46,8 @@ class Trial:
     def __init__(self, task, methods):
         self.task, self.methods, self.folder = task, methods, run_folder(task["folder"])
         names = ("dataset", "protocol", "seed", "maxiter", "pretrain_epochs")
-        self.config, self.data = RunConfig("DEC", **{name: task[name] for name in names}), None
+        self.asked = self.config = RunConfig("DEC", **{name: task[name] for name in names})
+        self.data = None
         self.pretraining_error = None
 
     def run(self):
@@ -65,7 +66,7 @@ class Trial:
         """A row of results.csv."""
         self.say(method)
         if self.data is None:
-            self.config, self.data = prepare(self.config)
+            self.config, self.data = prepare(self.asked)
         pretrain_seconds = None if method in ON_X else self.pretrain_seconds
         start = time()
         labels, clustering = self.cluster(method)
@@ -131,7 +132,7 @@ class Trial:
 
     def pretrained(self, method):
         """DEC or IDEC with the trial's autoencoder, and its RunConfig."""
-        own = RunConfig(method, self.task["dataset"], protocol=self.task["protocol"]).resolved(len(self.data.x))
+        own = replace(self.asked, method=method).resolved(len(self.data.x))
         config = replace(
             self.config,
             method=method,
@@ -149,10 +150,7 @@ class Trial:
         try:
             self.say("pretraining")
             dec = build(self.methods["DEC"], self.config, self.data)
-            pretrain = getattr(dec, self.config.pretrain_method)
-            pretrain(
-                self.data.x, self.data.y, **self.config.pretrain_arguments(), save_dir=self.folder.path, resume=True
-            )
+            self.config.pretrain(dec, self.data.x, self.data.y, save_dir=self.folder.path, resume=True)
         except Exception as error:
             self.pretraining_error = error  # not to be tried again for each method
             raise

@@ -14,7 +14,7 @@ from time import perf_counter
 import keras
 import numpy as np
 
-from dec_keras.errors import InputError
+from dec_keras.errors import InputError, differences
 from dec_keras.files.atomic import atomic_write
 from dec_keras.files.untrusted import DAMAGED, arrays, in_brief
 
@@ -162,7 +162,6 @@ class Checkpoint:
             raise InputError(
                 f"{self.path} is no checkpoint, or it is damaged ({why}): delete it, and the run begins anew."
             ) from error
-        if differ := [name for name in {**self.run, **run} if run.get(name) != self.run.get(name)]:
-            was = ", ".join(f"{name} {run.get(name)} (now {self.run.get(name)})" for name in differ)
-            raise InputError(f"{self.path} is of a run with {was}: give the same, or do not resume.")
+        if differ := differences(run, self.run):
+            raise InputError(f"{self.path} is of a run with {', '.join(differ)}: give the same, or do not resume.")
         return *state, held, values

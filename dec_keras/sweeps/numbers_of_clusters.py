@@ -33,10 +33,9 @@ from dec_keras.training.checkpoint import as_json
 SAMPLE = 2000  # samples whose silhouettes are taken: they are compared pair by pair
 CLOSE = 0.98  # of the best silhouette: nearly as good
 FARTHEST = 0.25  # of k, that the criteria's best k may be apart for a clear answer
-SCORES = ("acc", "nmi", "ari")  # of data with labels
 COLUMNS = (
     *("k", "silhouette_x", "silhouette", "inertia", "generalizability", "train_loss", "validation_loss"),
-    *("iterations", *SCORES),
+    *("iterations", *metrics.SCORES),  # scores of data with labels
 )
 HEADINGS = ("k", "sil_x", "sil", "inertia", "G", "train", "valid", "batches", "ACC", "NMI", "ARI")  # as printed
 ROW = "{:>3} {:>6} {:>6} {:>8} {:>5} {:>8} {:>8} {:>7} {:>5} {:>5} {:>5}"
@@ -65,9 +64,8 @@ def choose_k(method, config, ks, validation, save_dir, verbose=1):
         if (rows := earlier_rows(folder.path, identity)) is None:
             rows = {}
             if not config.ae_weights:
-                pretrain = getattr(build(method, config, data), config.pretrain_method)
-                files = {"save_dir": folder.path, "resume": True}
-                pretrain(data.x, None, **config.pretrain_arguments(), **files, verbose=verbose)
+                dec = build(method, config, data)
+                config.pretrain(dec, data.x, save_dir=folder.path, resume=True, verbose=verbose)
             write_text(folder.path / "settings.json", json.dumps(identity, indent=1))
         config = replace(config, ae_weights=config.ae_weights or folder.ae_weights)
         print(f"{wrapped(LEGEND)}\n{ROW.format(*HEADINGS)}")
@@ -126,7 +124,7 @@ def earlier_rows(folder, this_run):
 
 def _rows_by_k(paths):
     with open(paths[0], newline="", encoding="utf-8") as file:
-        rows = [{name: _number(row[name], name in SCORES) for name in COLUMNS} for row in csv.DictReader(file)]
+        rows = [{name: _number(row[name], name in metrics.SCORES) for name in COLUMNS} for row in csv.DictReader(file)]
     return {row["k"]: row for row in rows}
 
 
@@ -161,7 +159,7 @@ def measure(method, config, data, held_out):
         "train_loss": train_loss,
         "validation_loss": validation_loss,
         "iterations": dec.result.n_iter,
-        **(dict.fromkeys(SCORES) if data.y is None else metrics.scores(data.y, labels)),
+        **(dict.fromkeys(metrics.SCORES) if data.y is None else metrics.scores(data.y, labels)),
     }
 
 

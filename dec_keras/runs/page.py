@@ -14,6 +14,7 @@ from PIL import Image
 
 from dec_keras import metrics
 from dec_keras.files.atomic import write_text
+from dec_keras.plots.clusters import mean_and_deviation
 
 THUMB = 28  # pixels; larger images are made smaller
 SPRITE_COLUMNS = 50
@@ -29,7 +30,7 @@ def write(path, run, drawn, views, class_styles, colors, markers, left_out=""):
         path: of the HTML file.
         run: a `saved_run.Run`.
         drawn: [(caption, path of an SVG file)].
-        views: the sample's points in the plane, as `saved_run.embedding_views` gives them.
+        views: the sample's points in the plane, as `drawing.embedding_views` gives them.
         class_styles: {class: index of colour and marker}, {} without labels; a cluster's index is its number.
         colors, markers: matplotlib's names of them.
         left_out: what is not drawn, and why.
@@ -115,13 +116,7 @@ def _scatter(run, views, shown):
 
 def _unusual(x, rows):
     """[(feature, standard deviations from the mean)] of those of each sample that are farthest from it."""
-    total, squares = np.zeros(x.shape[1]), np.zeros(x.shape[1])
-    for piece in x.batches():
-        total += piece.sum(axis=0, dtype=float)
-        squares += np.square(piece, dtype=float).sum(axis=0)
-    mean = total / len(x)
-    variance = squares / len(x) - mean**2
-    deviation = np.sqrt(np.where(variance > 1e-9 * (squares / len(x)), variance, np.inf))  # a constant is never unusual
+    mean, deviation = mean_and_deviation(x)
     found = []
     for part in np.array_split(rows, -(-len(rows) // 500)):
         z = (x.rows(part) - mean) / deviation
