@@ -405,6 +405,24 @@ def test_curves_and_bars_are_the_numbers():
     assert axis.lines[0].get_ydata() == pytest.approx([4 / 3] * 2)
 
 
+@pytest.mark.parametrize("title", ["t", None])
+def test_no_legend_covers_curves_or_the_axis_label(title):
+    rising, falling = np.linspace(0.1, 0.9, 50), np.linspace(0.9, 0.1, 50)
+    log = {"iter": np.arange(50.0), "L": rising, "Lc": falling, "Lr": np.full(50, 0.5), "delta_label": falling}
+    log |= {"acc": rising, "nmi": falling, "ari": np.full(50, 0.5)}
+    pretraining = {name: {"epoch": np.arange(50.0), "loss": rising} for name in ("layer 0", "layer 1", "whole")}
+    figure = curves.training_curves(pretraining, log, title, tol=0.001)
+    FigureCanvasAgg(figure).draw()
+    assert len(figure.axes) == 4
+    for axis in figure.axes:
+        legend = axis.get_legend().get_window_extent()
+        assert not legend.overlaps(axis.bbox)
+        assert not legend.overlaps(axis.xaxis.label.get_window_extent())
+        assert legend.x0 >= 0
+        assert legend.y0 >= 0
+        assert legend.x1 <= figure.bbox.x1
+
+
 def test_reconstructions_are_numbered_with_their_error():
     images = np.zeros((2, 4, 6), np.uint8)
     rows, errors = {"sample": images, "IDEC": images}, {"IDEC": np.array([0.5, 0.0123])}
