@@ -37,11 +37,19 @@ class Quality:
     confidence: float
     unsure: float
 
-    def is_worse_than(self, start):
-        """By labels if there are any: in ACC and NMI; else by the silhouette, or by a confidence that fell."""
+    def fell_since(self, start):
+        """{what fell: (the start's, its own)} of clusters that are worse than the start's; {} if they are not.
+
+        They are by labels, if there are any, in ACC and NMI; else by the silhouette, or by a confidence that fell.
+        """
         if self.scores:
-            return all(self.scores[name] < start.scores[name] for name in ("acc", "nmi"))
-        return self.silhouette < start.silhouette - NOISE or self.confidence < start.confidence - DIGIT
+            pairs = {name.upper(): (start.scores[name], self.scores[name]) for name in ("acc", "nmi")}
+            return pairs if all(now < before for before, now in pairs.values()) else {}
+        pairs = {
+            "silhouette": (start.silhouette, self.silhouette, NOISE),
+            "mean confidence": (start.confidence, self.confidence, DIGIT),
+        }
+        return {name: (before, now) for name, (before, now, chance) in pairs.items() if now < before - chance}
 
 
 def qualities(dec, x, y):
@@ -106,8 +114,8 @@ def report(dec, config, data, folder, errors, seconds, options):
     changed = int(np.sum(result.labels != result.start_labels))
     print(f"{changed} of {len(result.labels)} samples changed their cluster since the start.")
     report_sizes(np.bincount(result.labels, minlength=dec.n_clusters))
-    if end.is_worse_than(start):
-        _warn(dec, folder, start, end)
+    if fell := end.fell_since(start):
+        _warn(dec, folder, fell)
     files = [folder.model(dec.name), folder.log(dec.name), folder.labels, folder.embedding, folder.centers]
     files += [] if config.ae_weights else [folder.ae_weights, folder.pretrain_log]
     saved = f"Saved to {folder.path}: {', '.join(file.name for file in files)}"
@@ -126,17 +134,11 @@ def _score_lines(rows, scored):
         yield f"{name:<18}{cells}{seconds:8.1f} s" + ("" if error is None else f"{error:21.6f}")
 
 
-def _warn(dec, folder, start, end):
-    if end.scores:
-        fell = [f"{name.upper()} {start.scores[name]:.4f} -> {end.scores[name]:.4f}" for name in ("acc", "nmi")]
-    else:
-        fell = [
-            f"silhouette {start.silhouette:.4f} -> {end.silhouette:.4f}",
-            f"mean confidence {start.confidence:.4f} -> {end.confidence:.4f}",
-        ]
+def _warn(dec, folder, fell):
+    changes = ", ".join(f"{name} {before:.4f} -> {now:.4f}" for name, (before, now) in fell.items())
     print(
-        f"Warning: the clusters are worse than at the start ({', '.join(fell)}); {folder.model(dec.name, 0).name} has "
-        "those of the start. A longer pretraining or another --start may help."
+        f"Warning: the clusters are worse than at the start ({changes}); {folder.model(dec.name, 0).name} has those of "
+        "the start. A longer pretraining or another --start may help."
     )
 
 
