@@ -28,7 +28,7 @@ from dec_keras.files.untrusted import read_log
 from dec_keras.plots import clusters, curves, style
 from dec_keras.plots import embedding as embedding_plots
 from dec_keras.plots import page as report
-from dec_keras.runs import saved_run
+from dec_keras.runs import saved_run, verdict
 from IDEC import IDEC
 from tests import helpers
 
@@ -184,6 +184,7 @@ def test_the_option_draws_at_the_end_of_a_run(small, tmp_path, without_umap, sma
     page = (tmp_path / "out" / "report.html").read_text()
     assert "<th>seed</th><td>7</td>" in page
     assert "Scores</h2>" not in page
+    assert list(cells(page, "Without labels")) == ["AE + k-means", "DEC"]
 
 
 def made(k, n=300, dim=5):
@@ -522,9 +523,45 @@ def test_the_page_says_how_clusters_and_scores_are(tmp_path):
     text = (tmp_path / "page.html").read_text()
     told = re.findall(r"(\d+) samples \((.*) %\), mean confidence (.*)<br>Labels: (.*)</p>", text)
     assert told == [("4", "80.0", "0.79", "a (75 %), b (25 %)"), ("1", "20.0", "0.80", "b (100 %)")]
-    for name, labels in (("DEC at its start", [1, 0, 0, 0, 0]), ("DEC", [0, 0, 1, 0, 0])):
-        scores = [f"{score:.4f}" for score in metrics.scores(y, np.array(labels)).values()]
-        assert re.findall(r">([-\d.]+)<", re.search(rf"<th>{re.escape(name)}</th>(.*)</tr>", text)[1]) == scores
+    assert "Scores</h2>" not in text  # no file of the run has any
+    assert "Without labels</h2>" not in text
+
+
+def cells(page, heading):
+    """{row: its cells} of the table under a heading."""
+    table = re.search(rf"{heading}</h2>(.*?)</table>", page, re.S)[1]
+    return {name: re.findall("<td.*?>(.*?)</td>", row) for name, row in re.findall("<th>(.*?)</th>(<td.*)", table)}
+
+
+def test_the_page_says_what_the_run_said(tmp_path):
+    scores = {"acc": 0.5, "nmi": 0.25, "ari": 0.125}
+    start = {"name": "AE + k-means", "scores": scores, "silhouette": 0.2, "confidence": 0.8, "unsure": 0.25}
+    record = {
+        "kmeans_on_x": scores | {"acc": 0.75, "samples": 5},
+        "quality": {"start": start, "end": start | {"name": "DEC", "silhouette": 0.1}},
+        "warning": "the clusters are <worse>",
+    }
+    q = np.eye(2)
+    run = saved_run.Run("DEC", RunFolder(tmp_path), q, None, q, q, told=verdict.told(record))
+    report.write(tmp_path / "page.html", run, [], [], {}, [], [])
+    text = (tmp_path / "page.html").read_text()
+    of_nets = ["0.5000", "0.2500", "0.1250"]
+    assert cells(text, "Scores") == {
+        "k-means on x": ["0.7500", "0.2500", "0.1250"],
+        "AE + k-means": of_nets,
+        "DEC": of_nets,
+    }
+    quality = {"AE + k-means": ["0.2000", "0.8000", "25.0%"], "DEC": ["0.1000", "0.8000", "25.0%"]}
+    assert cells(text, "Without labels") == quality
+    assert "Warning: the clusters are &lt;worse&gt;</p>" in text
+    for when in ("start", "end"):
+        record["quality"][when]["scores"] = {}
+    del record["kmeans_on_x"], record["warning"]
+    assert verdict.told(record)["scores"] == {}
+    assert verdict.told({}) == {"scores": {}, "quality": {}, "warning": ""}
+    for damaged in ({"quality": {"start": 3}}, {"quality": 3}, {"kmeans_on_x": {"acc": "<b>"}}):
+        with pytest.raises((TypeError, ValueError)):  # which `load_run` tells in a sentence
+            verdict.told(damaged)
 
 
 def test_the_pages_points_fill_its_square_and_stay_in_the_middle():

@@ -58,6 +58,7 @@ def test_clusters_that_got_worse_are_told(blobs, tmp_path, capsys, monkeypatch):
     train(tmp_path / "b", *arguments)
     told = "worse than at the start (silhouette 0.5000 -> 0.4000); DEC_model_0.h5 has those of the start."
     assert told in capsys.readouterr().out
+    assert told in json.loads((tmp_path / "b" / "run.json").read_text())["warning"]
 
 
 def of_labels(acc, nmi):

@@ -12,7 +12,6 @@ import numpy as np
 from matplotlib.markers import MarkerStyle
 from PIL import Image
 
-from dec_keras import metrics
 from dec_keras.files.atomic import write_text
 
 THUMB = 28  # pixels; larger images are made smaller
@@ -42,7 +41,7 @@ def write(path, run, drawn, views, class_styles, colors, markers, left_out=""):
     page = environment.get_template("page.html").render(
         title=run.title,
         settings=run.description,
-        scores=_scores(run),
+        told=run.told,
         figures=[(caption, _uri("image/svg+xml", file.read_bytes())) for caption, file in drawn],
         clusters=[_cluster(run, cluster, shown, *rows) for cluster, rows in enumerate(gallery)],
         n=len(run.q),
@@ -61,14 +60,6 @@ def most_samples(run):
     of_each = 110 if run.names is None else 110 + np.mean([len(str(run.names[row])) for row in few])
     of_each += 10 * UNUSUAL if run.image_shape is None else len(str(_sprite(run.images(few))["uri"])) / len(few)
     return int(BYTES / of_each)
-
-
-def _scores(run):
-    """[(name, {score: value})] of Q's clusters at the start and the end; [] without labels."""
-    if run.y is None:
-        return []
-    start = [] if run.start_q is None else [(f"{run.method} at its start", run.start_q.argmax(axis=1))]
-    return [(name, metrics.scores(run.y, labels)) for name, labels in (*start, (run.method, run.labels))]
 
 
 def _ends(ranked):

@@ -21,6 +21,7 @@ from dec_keras.plots.clusters import TOP, as_images, cluster_sizes, confusion, r
 from dec_keras.plots.curves import training_curves
 from dec_keras.plots.embedding import embedding, neighbours, pca
 from dec_keras.plots.style import COLORS, MARKERS, group_styles, save
+from dec_keras.runs import verdict
 from dec_keras.runs.config import describe
 from dec_keras.runs.predict import check_fits
 from dec_keras.training.pipeline import predictions
@@ -42,6 +43,7 @@ class Run:
         names: names of the n samples, or None.
         settings: as run.json has them.
         description: {name: value} of the settings to be shown.
+        told: what the run said of its clusters, as `verdict.told` gives it; {} if its files do not say.
     """
 
     method: str
@@ -58,6 +60,7 @@ class Run:
     names: list | None = None
     settings: dict = field(default_factory=dict)
     description: dict = field(default_factory=dict)
+    told: dict = field(default_factory=dict)
 
     def __post_init__(self):
         self.x = Samples.of(self.x)
@@ -126,7 +129,8 @@ def load_run(model_file, x, y=None, image_shape=None, terms=None, names=None):
     method = "IDEC" if any(layer.name == "decoder_0" for layer in model.layers) else "DEC"
     q, z, decode = _predict(model, x)
     dataset = attributes.get("dataset")
-    settings = {"dataset": dataset} | _settings(folder, method)
+    record = _record(folder, method)
+    settings = {"dataset": dataset} | record.get("settings", {})
     description = {"data set": dataset, "protocol": attributes.get("protocol"), "clusters": q.shape[1]}
     if "protocol" in settings:
         description = explain_errors(lambda _: describe(settings), [folder.record])
@@ -147,15 +151,16 @@ def load_run(model_file, x, y=None, image_shape=None, terms=None, names=None):
         names=names,
         settings=settings,
         description=description,
+        told=explain_errors(lambda _: verdict.told(record), [folder.record]),
     )
 
 
-def _settings(folder, method):
-    """The settings in `run.json` of the method's run; {} if there is none, or it is of the other method's."""
+def _record(folder, method):
+    """`run.json` of the method's run; {} if there is none, or it is of the other method's."""
     record = read_json(folder.record) if folder.record.is_file() else {}
     settings = record.get("settings")
     known = isinstance(settings, dict) and settings.get("method") == method and "version" in record
-    return settings if known else {}
+    return record if known else {}
 
 
 def pretrained_here(settings):

@@ -19,6 +19,7 @@ KMEANS_RESTARTS = 5
 NOISE = 0.02  # that the silhouette of a sample may fall by, by chance
 DIGIT = 1e-4  # the last that is printed
 UNSURE = 0.5  # as in `metrics.confidence`
+WHEN = ("start", "end")  # of what run.json has of quality
 
 
 @dataclass(frozen=True)
@@ -115,14 +116,45 @@ def report(dec, config, data, folder, errors, seconds, options):
     print(f"{changed} of {len(result.labels)} samples changed their cluster since the start.")
     report_sizes(np.bincount(result.labels, minlength=dec.n_clusters))
     if fell := end.fell_since(start):
-        _warn(dec, folder, fell)
+        said["warning"] = _worse(dec, folder, fell)
+        print(f"Warning: {said['warning']}")
     files = [folder.model(dec.name), folder.log(dec.name), folder.labels, folder.embedding, folder.centers]
     files += [] if config.ae_weights else [folder.ae_weights, folder.pretrain_log]
     saved = f"Saved to {folder.path}: {', '.join(file.name for file in files)}"
     print(textwrap.fill(saved, 80, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False))
     _close(folder, seconds, options)
-    shown = {name: vars(quality) for name, quality in (("start", start), ("end", end))}
+    shown = {
+        when: {"name": name} | vars(quality) for when, name, quality in zip(WHEN, names, (start, end), strict=True)
+    }
     return said | {"quality": shown, "total_seconds": seconds, "peak_memory_mb": peak_memory()}
+
+
+def told(record):
+    """The tables of what `report` gave run.json, for people to read, and its warning.
+
+    Args:
+        record: dict of a run.json; what it lacks is left out.
+
+    Returns:
+        {"scores": {row: {name: value}}, "quality": the same, "warning": str}, all as text.
+    """
+    quality = [{"name": when} | record["quality"][when] for when in WHEN if when in record.get("quality", ())]
+    rows = {str(row["name"]): row for row in quality}
+    scores = {"k-means on x": record["kmeans_on_x"]} if "kmeans_on_x" in record else {}
+    scores |= {name: row["scores"] for name, row in rows.items() if row["scores"]}
+    shown = {"silhouette in x": ("silhouette", ".4f"), "mean confidence": ("confidence", ".4f")}
+    shown |= {f"below {UNSURE}": ("unsure", ".1%")}
+    return {
+        "scores": {
+            row: {name.upper(): f"{values[name]:.4f}" for name in ("acc", "nmi", "ari")}
+            for row, values in scores.items()
+        },
+        "quality": {
+            row: {head: format(values[name], form) for head, (name, form) in shown.items()}
+            for row, values in rows.items()
+        },
+        "warning": str(record.get("warning", "")),
+    }
 
 
 def _score_lines(rows, scored):
@@ -134,11 +166,11 @@ def _score_lines(rows, scored):
         yield f"{name:<18}{cells}{seconds:8.1f} s" + ("" if error is None else f"{error:21.6f}")
 
 
-def _warn(dec, folder, fell):
+def _worse(dec, folder, fell):
     changes = ", ".join(f"{name} {before:.4f} -> {now:.4f}" for name, (before, now) in fell.items())
-    print(
-        f"Warning: the clusters are worse than at the start ({changes}); {folder.model(dec.name, 0).name} has those of "
-        "the start. A longer pretraining or another --start may help."
+    return (
+        f"the clusters are worse than at the start ({changes}); {folder.model(dec.name, 0).name} has those of the "
+        "start. A longer pretraining or another --start may help."
     )
 
 
