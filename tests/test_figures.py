@@ -584,6 +584,25 @@ def test_the_pages_thumbnails_are_the_samples(page):
         assert data["groupings"]["labels"]["names"][data["labels"][i]] == f"label {run.y[i]}"
 
 
+def test_the_page_colours_by_the_clusters_of_the_start_and_of_the_end():
+    run = made(3)
+    run.start_q = run.q[:, [1, 2, 0]]
+    rows = run.sample
+    data, groupings = report._scatter(run, [], rows), report._groupings(run, dict.fromkeys(range(3), 0))
+    for name, title, labels in (
+        ("clusters", "cluster at the end", run.labels),
+        ("clusters_at_start", "cluster at the start", run.start_q.argmax(axis=1)),
+    ):
+        assert data[name] == labels[rows].tolist()
+        assert groupings[name]["title"] == title
+        assert groupings[name]["sizes"] == np.bincount(labels).tolist()
+    run.start_q = None
+    assert list(report._groupings(run, dict.fromkeys(range(3), 0))) == ["clusters", "labels"]
+    view = ("pca", "PCA", "before", run.z[:, :2], None)
+    ((_, _, panels),) = saved_run.embedding_panels(run, [view])
+    assert panels[0][0][0] == "before clustering, by final cluster"
+
+
 def test_the_page_in_chromium(page):
     playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
     browser_file = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -607,7 +626,8 @@ def test_the_page_in_chromium(page):
         tab.mouse.move(box["x"] + x, box["y"] + y)
         tip = tab.locator("#tip")
         assert tip.is_visible()
-        assert re.search(rf"{re.escape(EVIL)}\d+\.png\ncluster \d, confidence", tip.inner_text())
+        of_sample = rf"cluster \d, confidence [\d.]+\ncluster {run.start_q[i].argmax()} at the start"
+        assert re.search(rf"{re.escape(EVIL)}\d+\.png\n{of_sample}", tip.inner_text())
         assert tip.locator(".thumb").count() == 1
 
         assert canvas.get_attribute("data-drawn") == "60"
@@ -634,6 +654,11 @@ def test_the_page_in_chromium(page):
         assert tab.locator("#legend button").all_inner_texts() == legend
         tab.locator("#legend button").nth(1).click()
         assert int(canvas.get_attribute("data-drawn")) == 60 - sizes[1]
+        titles = ["cluster at the end", "cluster at the start", "label"]
+        assert tab.locator("#by option").all_inner_texts() == titles
+        tab.select_option("#by", "clusters_at_start")
+        tab.locator("#legend button").nth(1).click()
+        assert int(canvas.get_attribute("data-drawn")) == (run.start_q.argmax(axis=1) != 1).sum()
         tab.select_option("#by", "clusters")
         assert tab.locator("#legend button").nth(0).inner_text().startswith("cluster 0 (")
         assert canvas.get_attribute("data-drawn") == "60"

@@ -295,7 +295,8 @@ def embedding_panels(run, views):
         panels = []
         for _, _, when, points, axes in (view for view in views if view[0] == name):
             labels, styles = group_styles(start_labels if when == "before" else run.labels, clusters)
-            row = [(f"{when} clustering, by cluster", points, axes, labels[run.sample], styles)]
+            by = "final cluster" if when == "before" and run.start_q is None else "cluster"
+            row = [(f"{when} clustering, by {by}", points, axes, labels[run.sample], styles)]
             if y_styles is not None:
                 row.append((f"{when} clustering, by label", points, axes, y[run.sample], y_styles))
             panels.append(row)
