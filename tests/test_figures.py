@@ -268,13 +268,32 @@ def test_tick_labels_do_not_overlap(k):
 
 def test_a_tag_stands_above_a_group_that_it_would_hide():
     rng = np.random.default_rng(0)
-    points = np.concatenate([rng.normal(size=(200, 2)), rng.normal(scale=0.01, size=(50, 2)) + 3])
-    groups = np.repeat([0, 1], [200, 50])
+    points = np.concatenate([rng.normal(size=(200, 2)), rng.normal(scale=0.01, size=(50, 2)) + 3, [[-2, -2]]])
+    groups = np.repeat([0, 1], [200, 51])  # the small one with an outlier
     _, styles = style.group_styles(groups, {0: "large", 1: "small"})
-    (_, large), (_, small) = embedding_plots._tag_places(points, groups, styles)
-    assert (large == points[:200]).all(axis=1).any()
-    assert small[1] > points[200:, 1].max()
+    (_, small, of_small), (_, large, of_large) = embedding_plots._tag_places(points, groups, styles)
+    assert (large == of_large).all()
+    assert np.isclose(points[:200], large).all(axis=1).any()
+    assert small[1] > points[200:250, 1].max()
     assert small[0] == pytest.approx(3, abs=0.01)
+    assert of_small == pytest.approx([3, 3], abs=0.01)
+
+
+def test_every_group_has_its_tag_and_none_is_hidden_by_one():
+    rng = np.random.default_rng(0)
+    sizes = [900] + [5] * 20
+    middles = np.array([[0.0, 0.0]] + [[0.15 * (i % 5 - 2), 0.15 * (i // 5 - 2)] for i in range(20)])
+    points = np.concatenate(
+        [m + rng.normal(scale=s, size=(n, 2)) for m, n, s in zip(middles, sizes, [1, *[0.003] * 20], strict=True)]
+    )
+    groups = np.repeat(np.arange(21), sizes)
+    styles = style.group_styles(groups, {i: str(i) for i in range(21)})[1]
+    places = {tag: at for tag, at, _ in embedding_plots._tag_places(points, groups, styles)}
+    assert places.keys() == set(map(str, range(21)))
+    for tag, at in places.items():
+        box = np.ptp(points, axis=0) * [0.015 + 0.022 * len(tag), 0.05]
+        covered = (np.abs(points - at) < box / 2).all(axis=1)
+        assert (np.bincount(groups[covered], minlength=21) <= 0.25 * np.array(sizes)).all()
 
 
 def test_small_classes_are_merged_and_matched_ones_share_their_clusters_style():
