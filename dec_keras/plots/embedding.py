@@ -47,21 +47,24 @@ def neighbours(z: np.ndarray) -> tuple[str, np.ndarray]:
 
 
 @styled
-def embedding(panels: Sequence[Sequence[tuple]], title: str | None) -> Figure:
+def embedding(panels: Sequence[Sequence[tuple]], title: str | None, legends: Sequence[str] = ()) -> Figure:
     """Points in the plane, coloured by group.
 
     Args:
         panels: rows of panels, each panel (its title, points of shape `(n, 2)`, names of the axes or None, groups of
             shape `(n,)`, styles as `group_styles` gives them).
         title: of the figure; None: none, at the width of a paper's column.
+        legends: what the groups of each column are, above its legend; () for none.
 
     Returns:
         matplotlib Figure.
     """
     rows, columns = len(panels), len(panels[0])
     widest = 60 if title is not None or columns == 1 else 36  # letters of a legend's row
-    legends = [_legend_columns(panel[-1], widest) for panel in panels[-1]]
-    legend_rows = max(math.ceil(len(panel[-1]) / n) for panel, n in zip(panels[-1], legends, strict=True))
+    widths = [_legend_columns(panel[-1], widest) for panel in panels[-1]]
+    legend_rows = max(math.ceil(len(panel[-1]) / n) for panel, n in zip(panels[-1], widths, strict=True)) + bool(
+        legends
+    )
     height = 3.9 * rows + 0.6 + 0.16 * legend_rows * (1 if title is not None else 2)
     figure, shrunk = sheet(4.2 * columns, height, title)
     axes = figure.subplots(rows, columns, squeeze=False)
@@ -72,8 +75,8 @@ def embedding(panels: Sequence[Sequence[tuple]], title: str | None) -> Figure:
                 axis.set_xlabel(names[0], fontsize="small")
                 axis.set_ylabel(names[1], fontsize="small")
             _scatter(axis, points, groups, styles, shrunk)
-    for (*_, styles), axis, n in zip(panels[-1], axes[-1], legends, strict=True):
-        _legend(axis, styles, n)
+    for (*_, styles), axis, n, heading in zip(panels[-1], axes[-1], widths, legends or [None] * columns, strict=True):
+        _legend(axis, styles, n, heading)
     return figure
 
 
@@ -137,10 +140,11 @@ def _legend_columns(styles, widest):
     return max(1, min(5, widest // (max(len(style.name) for style in styles.values()) + 4)))
 
 
-def _legend(axis, styles, columns):
+def _legend(axis, styles, columns, heading):
     handles = [
         Line2D([], [], linestyle="", markersize=5, marker=style.marker, color=style.color) for style in styles.values()
     ]
     place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.08), "ncols": columns}
     names = [style.name for style in styles.values()]
-    axis.legend(handles, names, fontsize="small", handletextpad=0.1, columnspacing=0.8, **place)
+    sizes = {"fontsize": "small", "title_fontsize": "small"}
+    axis.legend(handles, names, title=heading, **sizes, handletextpad=0.1, columnspacing=0.8, **place)

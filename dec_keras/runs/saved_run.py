@@ -255,7 +255,8 @@ def run_figures(run, views, paper=False):
     made = {"training": ("Training", curves)}
     for name, method, panels in embedding_panels(run, views):
         shown = "" if len(run.sample) == len(run.q) else f", {len(run.sample):,} of {len(run.q):,} samples"
-        made[f"embedding_{name}"] = f"Embedding, {method}", embedding(panels, title(f": codes by {method}{shown}"))
+        heading, legends = title(f": codes by {method}{shown}"), ("clusters", "labels")[: len(panels[0])]
+        made[f"embedding_{name}"] = f"Embedding, {method}", embedding(panels, heading, legends)
     if run.y is not None:
         made["confusion"] = "Classes and clusters", confusion(run.y, run.labels, title(": classes and clusters"))
     made["sizes"] = "Cluster sizes", cluster_sizes(run.labels, run.n_clusters, title(": samples of each cluster"))
