@@ -27,7 +27,7 @@ from dec_keras.files.run_folder import RunFolder
 from dec_keras.files.untrusted import read_log
 from dec_keras.plots import clusters, curves, style
 from dec_keras.plots import embedding as embedding_plots
-from dec_keras.runs import drawing, saved_run
+from dec_keras.runs import drawing, saved_run, verdict
 from dec_keras.runs import page as report
 from IDEC import IDEC
 from tests import helpers
@@ -184,6 +184,7 @@ def test_the_option_draws_at_the_end_of_a_run(small, tmp_path, without_umap, sma
     page = (tmp_path / "out" / "report.html").read_text()
     assert "<th>seed</th><td>7</td>" in page
     assert "Scores</h2>" not in page
+    assert list(cells(page, "Without labels")) == ["AE + k-means", "DEC"]
 
 
 def made(k, n=300, dim=5):
@@ -227,13 +228,14 @@ def test_texts_do_not_overlap_and_groups_differ_without_colour(k, name):
     run = made(k)
     run.y = np.array([f"{name} {i}" if name != "short" else f"c{i}" for i in range(k)])[run.y]
     ((_, _, panels),) = list(drawing.embedding_panels(run, [("pca", "PCA", "after", *embedding_plots.pca(run.z))]))
-    figure = embedding_plots.embedding(panels, "title")
+    figure = embedding_plots.embedding(panels, "title", ("clusters", "labels"))
     FigureCanvasAgg(figure).draw()
     for axis, styles in zip(figure.axes, (panel[-1] for panel in panels[0]), strict=True):
         tags = list(axis.texts)
-        assert len(tags) >= min(k, 20)
+        assert len(tags) == k
         legend = axis.get_legend().get_texts()
-        found, boxes = overlaps(figure, [*tags, *legend, axis.title, axis.xaxis.label])
+        heading = axis.get_legend().get_title()
+        found, boxes = overlaps(figure, [*tags, *legend, heading, axis.title, axis.xaxis.label])
         assert not found
         assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 and box.y0 >= 0 for _, box in boxes)
         assert len({text.get_text() for text in legend}) == k
@@ -265,15 +267,44 @@ def test_tick_labels_do_not_overlap(k):
         assert all(box.x0 >= -1 and box.x1 <= figure.bbox.x1 + 1 for _, box in boxes)
 
 
+def test_the_legends_say_which_is_of_clusters_and_which_of_labels():
+    run = made(3)
+    view = ("pca", "PCA", "after", *embedding_plots.pca(run.z))
+    run.folder, run.image_shape = RunFolder(Path("none")), None
+    for y, headings in ((run.y, ["clusters", "labels"]), (None, ["clusters"])):
+        run.y = y
+        axes = drawing.run_figures(run, [view])["embedding_pca"][1].axes
+        assert [axis.get_legend().get_title().get_text() for axis in axes] == headings
+
+
 def test_a_tag_stands_above_a_group_that_it_would_hide():
     rng = np.random.default_rng(0)
-    points = np.concatenate([rng.normal(size=(200, 2)), rng.normal(scale=0.01, size=(50, 2)) + 3])
-    groups = np.repeat([0, 1], [200, 50])
+    points = np.concatenate([rng.normal(size=(200, 2)), rng.normal(scale=0.01, size=(50, 2)) + 3, [[-2, -2]]])
+    groups = np.repeat([0, 1], [200, 51])  # the small one with an outlier
     _, styles = style.group_styles(groups, {0: "large", 1: "small"})
-    (_, large), (_, small) = embedding_plots._tag_places(points, groups, styles)
-    assert (large == points[:200]).all(axis=1).any()
-    assert small[1] > points[200:, 1].max()
+    (_, small, of_small), (_, large, of_large) = embedding_plots._tag_places(points, groups, styles)
+    assert (large == of_large).all()
+    assert np.isclose(points[:200], large).all(axis=1).any()
+    assert small[1] > points[200:250, 1].max()
     assert small[0] == pytest.approx(3, abs=0.01)
+    assert of_small == pytest.approx([3, 3], abs=0.01)
+
+
+def test_every_group_has_its_tag_and_none_is_hidden_by_one():
+    rng = np.random.default_rng(0)
+    sizes = [900] + [5] * 20
+    middles = np.array([[0.0, 0.0]] + [[0.15 * (i % 5 - 2), 0.15 * (i // 5 - 2)] for i in range(20)])
+    points = np.concatenate(
+        [m + rng.normal(scale=s, size=(n, 2)) for m, n, s in zip(middles, sizes, [1, *[0.003] * 20], strict=True)]
+    )
+    groups = np.repeat(np.arange(21), sizes)
+    styles = style.group_styles(groups, {i: str(i) for i in range(21)})[1]
+    places = {tag: at for tag, at, _ in embedding_plots._tag_places(points, groups, styles)}
+    assert places.keys() == set(map(str, range(21)))
+    for tag, at in places.items():
+        box = np.ptp(points, axis=0) * [0.015 + 0.022 * len(tag), 0.05]
+        covered = (np.abs(points - at) < box / 2).all(axis=1)
+        assert (np.bincount(groups[covered], minlength=21) <= 0.25 * np.array(sizes)).all()
 
 
 def test_small_classes_are_merged_and_matched_ones_share_their_clusters_style():
@@ -414,6 +445,24 @@ def test_curves_and_bars_are_the_numbers():
     assert axis.lines[0].get_ydata() == pytest.approx([4 / 3] * 2)
 
 
+@pytest.mark.parametrize("title", ["t", None])
+def test_no_legend_covers_curves_or_the_axis_label(title):
+    rising, falling = np.linspace(0.1, 0.9, 50), np.linspace(0.9, 0.1, 50)
+    log = {"iter": np.arange(50.0), "L": rising, "Lc": falling, "Lr": np.full(50, 0.5), "delta_label": falling}
+    log |= {"acc": rising, "nmi": falling, "ari": np.full(50, 0.5)}
+    pretraining = {name: {"epoch": np.arange(50.0), "loss": rising} for name in ("layer 0", "layer 1", "whole")}
+    figure = curves.training_curves(pretraining, log, title, tol=0.001)
+    FigureCanvasAgg(figure).draw()
+    assert len(figure.axes) == 4
+    for axis in figure.axes:
+        legend = axis.get_legend().get_window_extent()
+        assert not legend.overlaps(axis.bbox)
+        assert not legend.overlaps(axis.xaxis.label.get_window_extent())
+        assert legend.x0 >= 0
+        assert legend.y0 >= 0
+        assert legend.x1 <= figure.bbox.x1
+
+
 def test_reconstructions_are_numbered_with_their_error():
     images = np.zeros((2, 4, 6), np.uint8)
     rows, errors = {"sample": images, "IDEC": images}, {"IDEC": np.array([0.5, 0.0123])}
@@ -513,9 +562,45 @@ def test_the_page_says_how_clusters_and_scores_are(tmp_path):
     text = (tmp_path / "page.html").read_text()
     told = re.findall(r"(\d+) samples \((.*) %\), mean confidence (.*)<br>Labels: (.*)</p>", text)
     assert told == [("4", "80.0", "0.79", "a (75 %), b (25 %)"), ("1", "20.0", "0.80", "b (100 %)")]
-    for name, labels in (("DEC at its start", [1, 0, 0, 0, 0]), ("DEC", [0, 0, 1, 0, 0])):
-        scores = [f"{score:.4f}" for score in metrics.scores(y, np.array(labels)).values()]
-        assert re.findall(r">([-\d.]+)<", re.search(rf"<th>{re.escape(name)}</th>(.*)</tr>", text)[1]) == scores
+    assert "Scores</h2>" not in text  # no file of the run has any
+    assert "Without labels</h2>" not in text
+
+
+def cells(page, heading):
+    """{row: its cells} of the table under a heading."""
+    table = re.search(rf"{heading}</h2>(.*?)</table>", page, re.S)[1]
+    return {name: re.findall("<td.*?>(.*?)</td>", row) for name, row in re.findall("<th>(.*?)</th>(<td.*)", table)}
+
+
+def test_the_page_says_what_the_run_said(tmp_path):
+    scores = {"acc": 0.5, "nmi": 0.25, "ari": 0.125}
+    start = {"name": "AE + k-means", "scores": scores, "silhouette": 0.2, "confidence": 0.8, "unsure": 0.25}
+    record = {
+        "kmeans_on_x": scores | {"acc": 0.75, "samples": 5},
+        "quality": {"start": start, "end": start | {"name": "DEC", "silhouette": 0.1}},
+        "warning": "the clusters are <worse>",
+    }
+    q = np.eye(2)
+    run = saved_run.Run("DEC", RunFolder(tmp_path), q, None, q, q, told=verdict.told(record))
+    report.write(tmp_path / "page.html", run, [], [], {}, [], [])
+    text = (tmp_path / "page.html").read_text()
+    of_nets = ["0.5000", "0.2500", "0.1250"]
+    assert cells(text, "Scores") == {
+        "k-means on x": ["0.7500", "0.2500", "0.1250"],
+        "AE + k-means": of_nets,
+        "DEC": of_nets,
+    }
+    quality = {"AE + k-means": ["0.2000", "0.8000", "25.0%"], "DEC": ["0.1000", "0.8000", "25.0%"]}
+    assert cells(text, "Without labels") == quality
+    assert "Warning: the clusters are &lt;worse&gt;</p>" in text
+    for when in ("start", "end"):
+        record["quality"][when]["scores"] = {}
+    del record["kmeans_on_x"], record["warning"]
+    assert verdict.told(record)["scores"] == {}
+    assert verdict.told({}) == {"scores": {}, "quality": {}, "warning": ""}
+    for damaged in ({"quality": {"start": 3}}, {"quality": 3}, {"kmeans_on_x": {"acc": "<b>"}}):
+        with pytest.raises((TypeError, ValueError)):  # which `load_run` tells in a sentence
+            verdict.told(damaged)
 
 
 def test_the_pages_points_fill_its_square_and_stay_in_the_middle():
@@ -536,6 +621,25 @@ def test_the_pages_thumbnails_are_the_samples(page):
         np.testing.assert_array_equal(sheet[4 * row : 4 * row + 4, 6 * column : 6 * column + 6], run.images([i])[0])
         assert data["clusters"][i] == run.labels[i]
         assert data["groupings"]["labels"]["names"][data["labels"][i]] == f"label {run.y[i]}"
+
+
+def test_the_page_colours_by_the_clusters_of_the_start_and_of_the_end():
+    run = made(3)
+    run.start_q = run.q[:, [1, 2, 0]]
+    rows = run.sample
+    data, groupings = report._scatter(run, [], rows), report._groupings(run, dict.fromkeys(range(3), 0))
+    for name, title, labels in (
+        ("clusters", "cluster at the end", run.labels),
+        ("clusters_at_start", "cluster at the start", run.start_q.argmax(axis=1)),
+    ):
+        assert data[name] == labels[rows].tolist()
+        assert groupings[name]["title"] == title
+        assert groupings[name]["sizes"] == np.bincount(labels).tolist()
+    run.start_q = None
+    assert list(report._groupings(run, dict.fromkeys(range(3), 0))) == ["clusters", "labels"]
+    view = ("pca", "PCA", "before", run.z[:, :2], None)
+    ((_, _, panels),) = drawing.embedding_panels(run, [view])
+    assert panels[0][0][0] == "before clustering, by final cluster"
 
 
 def test_the_page_in_chromium(page):
@@ -561,7 +665,8 @@ def test_the_page_in_chromium(page):
         tab.mouse.move(box["x"] + x, box["y"] + y)
         tip = tab.locator("#tip")
         assert tip.is_visible()
-        assert re.search(rf"{re.escape(EVIL)}\d+\.png\ncluster \d, confidence", tip.inner_text())
+        of_sample = rf"cluster \d, confidence [\d.]+\ncluster {run.start_q[i].argmax()} at the start"
+        assert re.search(rf"{re.escape(EVIL)}\d+\.png\n{of_sample}", tip.inner_text())
         assert tip.locator(".thumb").count() == 1
 
         assert canvas.get_attribute("data-drawn") == "60"
@@ -588,6 +693,11 @@ def test_the_page_in_chromium(page):
         assert tab.locator("#legend button").all_inner_texts() == legend
         tab.locator("#legend button").nth(1).click()
         assert int(canvas.get_attribute("data-drawn")) == 60 - sizes[1]
+        titles = ["cluster at the end", "cluster at the start", "label"]
+        assert tab.locator("#by option").all_inner_texts() == titles
+        tab.select_option("#by", "clusters_at_start")
+        tab.locator("#legend button").nth(1).click()
+        assert int(canvas.get_attribute("data-drawn")) == (run.start_q.argmax(axis=1) != 1).sum()
         tab.select_option("#by", "clusters")
         assert tab.locator("#legend button").nth(0).inner_text().startswith("cluster 0 (")
         assert canvas.get_attribute("data-drawn") == "60"

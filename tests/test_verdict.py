@@ -51,13 +51,14 @@ def test_a_run_says_how_good_its_clusters_are_and_what_is_next(blobs, tmp_path, 
 def test_clusters_that_got_worse_are_told(blobs, tmp_path, capsys, monkeypatch):
     np.save(tmp_path / "x.npy", blobs[0])
     arguments = ("--dataset", tmp_path / "x.npy", "--n_clusters", 3)
-    monkeypatch.setattr(Quality, "is_worse_than", lambda *_: False)
+    monkeypatch.setattr(Quality, "fell_since", lambda *_: {})
     train(tmp_path / "a", *arguments)
     assert "Warning" not in capsys.readouterr().out
-    monkeypatch.setattr(Quality, "is_worse_than", lambda *_: True)
+    monkeypatch.setattr(Quality, "fell_since", lambda *_: {"silhouette": (0.5, 0.4)})
     train(tmp_path / "b", *arguments)
-    pattern = r"worse than at the start \(silhouette \S+ -> \S+, mean confidence \S+ -> \S+\); DEC_model_0.h5 has"
-    assert re.search(pattern, capsys.readouterr().out)
+    told = "worse than at the start (silhouette 0.5000 -> 0.4000); DEC_model_0.h5 has those of the start."
+    assert told in capsys.readouterr().out
+    assert told in json.loads((tmp_path / "b" / "run.json").read_text())["warning"]
 
 
 def of_labels(acc, nmi):
@@ -69,20 +70,25 @@ def without_labels(silhouette, confidence):
 
 
 @pytest.mark.parametrize(
-    ("start", "end", "is_worse"),
+    ("start", "end", "fell"),
     [
-        (of_labels(0.8, 0.7), of_labels(0.7, 0.6), True),
-        (of_labels(0.8, 0.7), of_labels(0.7, 0.8), False),  # one of both says so
-        (of_labels(0.8, 0.7), of_labels(0.8, 0.7), False),
-        (without_labels(0.2, 0.8), without_labels(0.1, 0.9), True),
-        (without_labels(0.2, 0.8), without_labels(0.19, 0.9), False),  # by chance
-        (without_labels(0.2, 0.8), without_labels(0.3, 0.7), True),
-        (without_labels(0.2, 0.8), without_labels(0.3, 0.9), False),
-        (without_labels(0.2, 0.8), without_labels(0.3, 0.79999), False),  # the same, as printed
+        (of_labels(0.8, 0.7), of_labels(0.7, 0.6), {"ACC": (0.8, 0.7), "NMI": (0.7, 0.6)}),
+        (of_labels(0.8, 0.7), of_labels(0.7, 0.8), {}),  # one of both says so
+        (of_labels(0.8, 0.7), of_labels(0.8, 0.7), {}),
+        (without_labels(0.2, 0.8), without_labels(0.1, 0.9), {"silhouette": (0.2, 0.1)}),
+        (without_labels(0.2, 0.8), without_labels(0.19, 0.9), {}),  # by chance
+        (without_labels(0.2, 0.8), without_labels(0.3, 0.7), {"mean confidence": (0.8, 0.7)}),
+        (
+            without_labels(0.2, 0.8),
+            without_labels(0.1, 0.7),
+            {"silhouette": (0.2, 0.1), "mean confidence": (0.8, 0.7)},
+        ),
+        (without_labels(0.2, 0.8), without_labels(0.3, 0.9), {}),
+        (without_labels(0.2, 0.8), without_labels(0.3, 0.79999), {}),  # the same, as printed
     ],
 )
-def test_what_is_worse(start, end, is_worse):
-    assert end.is_worse_than(start) == is_worse
+def test_what_is_worse_names_what_fell(start, end, fell):
+    assert end.fell_since(start) == fell
 
 
 def test_kmeans_on_x_is_bounded(blobs, monkeypatch):

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.transforms import ScaledTranslation
 
 from dec_keras.metrics import SCORES
 from dec_keras.plots.style import COLORS, LINES, grid_of_axes, styled
@@ -47,7 +48,7 @@ def training_curves(pretraining: dict[str, Log], log: Log, title: str | None, to
         ("Changed labels", "share of the samples", "batches", curves([("changed", changes, "delta_label")], "iter")),
     ]
     panels = [panel for panel in panels if panel[-1]]
-    figure, axes = grid_of_axes(len(panels), columns=4, width=3, height=2.4, title=title)
+    figure, axes = grid_of_axes(len(panels), columns=4, width=3, height=2.8, title=title)
     for axis, (panel, y_label, x_label, lines) in zip(axes, panels, strict=True):
         values = [y for _, y in lines.values()]
         if panel == "Changed labels" and tol:
@@ -77,7 +78,15 @@ def _lines(axis, lines):
     axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axis.grid(alpha=0.3)
     if len(axis.lines) > 1:
-        axis.legend(fontsize="small", handlelength=1.5, labelspacing=0.3, frameon=True, edgecolor="none")
+        _legend_below(axis)
+
+
+def _legend_below(axis):
+    """The legend under the axis' label, where no curve runs."""
+    ticks_and_label = 3.4 * axis.xaxis.label.get_size() / 72  # inches
+    below = axis.transAxes + ScaledTranslation(0, -ticks_and_label, axis.figure.dpi_scale_trans)
+    place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "bbox_transform": below, "ncols": 2}
+    axis.legend(fontsize="small", handlelength=1.5, labelspacing=0.3, columnspacing=1, borderaxespad=0, **place)
 
 
 @styled

@@ -14,6 +14,8 @@ from threadpoolctl import threadpool_limits
 
 from dec_keras.plots.style import sheet, styled
 
+HIDDEN = 0.25  # share of a group's points that a tag may cover
+
 
 def pca(z: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     """The first two principal components: points of shape `(n, 2)`, and the axes' names with their variance's share."""
@@ -45,21 +47,24 @@ def neighbours(z: np.ndarray) -> tuple[str, np.ndarray]:
 
 
 @styled
-def embedding(panels: Sequence[Sequence[tuple]], title: str | None) -> Figure:
+def embedding(panels: Sequence[Sequence[tuple]], title: str | None, legends: Sequence[str] = ()) -> Figure:
     """Points in the plane, coloured by group.
 
     Args:
         panels: rows of panels, each panel (its title, points of shape `(n, 2)`, names of the axes or None, groups of
             shape `(n,)`, styles as `group_styles` gives them).
         title: of the figure; None: none, at the width of a paper's column.
+        legends: what the groups of each column are, above its legend; () for none.
 
     Returns:
         matplotlib Figure.
     """
     rows, columns = len(panels), len(panels[0])
     widest = 60 if title is not None or columns == 1 else 36  # letters of a legend's row
-    legends = [_legend_columns(panel[-1], widest) for panel in panels[-1]]
-    legend_rows = max(math.ceil(len(panel[-1]) / n) for panel, n in zip(panels[-1], legends, strict=True))
+    widths = [_legend_columns(panel[-1], widest) for panel in panels[-1]]
+    legend_rows = max(math.ceil(len(panel[-1]) / n) for panel, n in zip(panels[-1], widths, strict=True)) + bool(
+        legends
+    )
     height = 3.9 * rows + 0.6 + 0.16 * legend_rows * (1 if title is not None else 2)
     figure, shrunk = sheet(4.2 * columns, height, title)
     axes = figure.subplots(rows, columns, squeeze=False)
@@ -70,8 +75,8 @@ def embedding(panels: Sequence[Sequence[tuple]], title: str | None) -> Figure:
                 axis.set_xlabel(names[0], fontsize="small")
                 axis.set_ylabel(names[1], fontsize="small")
             _scatter(axis, points, groups, styles, shrunk)
-    for (*_, styles), axis, n in zip(panels[-1], axes[-1], legends, strict=True):
-        _legend(axis, styles, n)
+    for (*_, styles), axis, n, heading in zip(panels[-1], axes[-1], widths, legends or [None] * columns, strict=True):
+        _legend(axis, styles, n, heading)
     return figure
 
 
@@ -82,42 +87,64 @@ def _scatter(axis, points, groups, styles, shrunk):
         axis.scatter(x, y, s=size, linewidths=0, alpha=0.75, rasterized=True, marker=style.marker, color=style.color)
     axis.margins(0.08)  # room for tags at the edge
     halo = {"path_effects": [withStroke(linewidth=2.5 * shrunk, foreground="white")]}
-    for tag, at in _tag_places(points, groups, styles, 0.8 / shrunk if shrunk < 1 else 1):
-        axis.annotate(tag, at, ha="center", va="center", fontweight="bold", **halo)
+    for tag, at, middle in _tag_places(points, groups, styles, 0.8 / shrunk if shrunk < 1 else 1):
+        axis.plot(*zip(at, middle, strict=True), color="black", linewidth=0.6 * shrunk)
+        axis.text(*at, tag, ha="center", va="center", fontweight="bold", **halo)
 
 
 def _tag_places(points, groups, styles, letters=1.0):
-    """(tag, point) of each group: the one of its points nearest to its middle where the tag covers no other's.
+    """(tag, its place, the point that it tells of) of each group, the smallest first, which have fewest places.
 
-    Above a group that is about as small as its tag, which would hide it. `letters` is their size for the panel's.
+    The place is that point, or beside it where a tag there would hide a group or another tag. `letters` is their size
+    for the panel's.
     """
     low, size = points.min(axis=0), np.maximum(np.ptp(points, axis=0), 1e-12)
+    shares = (points - low) / size  # of the panel's size, as all lengths below
+    _, group_of, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+
+    def is_free(at, box):
+        under = group_of[(np.abs(shares - at) < box / 2).all(axis=1)]
+        hides_one = (np.bincount(under, minlength=len(sizes)) > HIDDEN * sizes).any()
+        return not hides_one and all((np.abs(at - place) >= (box + other) / 2).any() for place, other in taken)
+
     taken = []
-    for group, style in styles.items():
-        members = points[groups == group]
+    for group, style in sorted(styles.items(), key=lambda item: np.sum(groups == item[0])):
+        members = shares[groups == group]
         if len(members) == 0:
             continue
-        box = letters * np.array([0.015 + 0.022 * len(style.tag), 0.05])  # of the panel's size
-        nearest = members[np.argsort(np.linalg.norm((members - np.median(members, axis=0)) / size, axis=1))]
-        if (np.ptp(members, axis=0) / size <= 0.06).all():
-            above = np.median(members[:, 0]), members[:, 1].max() + 0.7 * box[1] * size[1]
-            nearest = [np.array(above), *nearest]
-        for at in nearest[:200]:
-            middle = (at - low) / size
-            if all((np.abs(middle - other) >= (box + other_box) / 2).any() for other, other_box in taken):
-                taken.append((middle, box))
-                yield style.tag, at
-                break
+        box = letters * np.array([0.015 + 0.022 * len(style.tag), 0.05])
+        inside = _from_the_middle(members)
+        places = np.concatenate([inside, _around(inside[0], box)])
+        at = next((place for place in places if is_free(place, box)), inside[0])
+        taken.append((at, box))
+        is_inside = (inside == at).all(axis=1).any()
+        yield style.tag, low + at * size, low + (at if is_inside else inside[0]) * size
+
+
+def _from_the_middle(members):
+    """At most 100 of a group's points, the nearest to its middle first; none of the outer half, where others are."""
+    distance = np.linalg.norm(members - np.median(members, axis=0), axis=1)
+    inner = members[np.argsort(distance, kind="stable")[: (len(members) + 1) // 2]]
+    return inner[:: -(-len(inner) // 100)]
+
+
+def _around(middle, box):
+    """Places in the panel around a point, the nearest first; of those that are as near the one above it first."""
+    angles = np.pi * (0.5 + np.arange(16) / 8)
+    rings = np.arange(0.5, 20, 0.25)[:, None, None] * box * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    places = middle + rings.reshape(-1, 2)
+    return places[((places > -0.05) & (places < 1.05)).all(axis=1)]
 
 
 def _legend_columns(styles, widest):
     return max(1, min(5, widest // (max(len(style.name) for style in styles.values()) + 4)))
 
 
-def _legend(axis, styles, columns):
+def _legend(axis, styles, columns, heading):
     handles = [
         Line2D([], [], linestyle="", markersize=5, marker=style.marker, color=style.color) for style in styles.values()
     ]
     place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.08), "ncols": columns}
     names = [style.name for style in styles.values()]
-    axis.legend(handles, names, fontsize="small", handletextpad=0.1, columnspacing=0.8, **place)
+    sizes = {"fontsize": "small", "title_fontsize": "small"}
+    axis.legend(handles, names, title=heading, **sizes, handletextpad=0.1, columnspacing=0.8, **place)

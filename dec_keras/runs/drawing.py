@@ -70,7 +70,8 @@ def run_figures(run, views, paper=False):
     made = {"training": ("Training", curves)}
     for name, method, panels in embedding_panels(run, views):
         shown = "" if len(run.sample) == len(run.q) else f", {len(run.sample):,} of {len(run.q):,} samples"
-        made[f"embedding_{name}"] = f"Embedding, {method}", embedding(panels, title(f": codes by {method}{shown}"))
+        heading, legends = title(f": codes by {method}{shown}"), ("clusters", "labels")[: len(panels[0])]
+        made[f"embedding_{name}"] = f"Embedding, {method}", embedding(panels, heading, legends)
     if run.y is not None:
         made["confusion"] = "Classes and clusters", confusion(run.y, run.labels, title(": classes and clusters"))
     made["sizes"] = "Cluster sizes", cluster_sizes(run.labels, run.n_clusters, title(": samples of each cluster"))
@@ -110,7 +111,8 @@ def embedding_panels(run, views):
         panels = []
         for _, _, when, points, axes in (view for view in views if view[0] == name):
             labels, styles = group_styles(start_labels if when == "before" else run.labels, clusters)
-            row = [(f"{when} clustering, by cluster", points, axes, labels[run.sample], styles)]
+            by = "final cluster" if when == "before" and run.start_q is None else "cluster"
+            row = [(f"{when} clustering, by {by}", points, axes, labels[run.sample], styles)]
             if y_styles is not None:
                 row.append((f"{when} clustering, by label", points, axes, y[run.sample], y_styles))
             panels.append(row)

@@ -12,7 +12,6 @@ import numpy as np
 from matplotlib.markers import MarkerStyle
 from PIL import Image
 
-from dec_keras import metrics
 from dec_keras.files.atomic import write_text
 from dec_keras.plots.clusters import mean_and_deviation
 
@@ -43,7 +42,7 @@ def write(path, run, drawn, views, class_styles, colors, markers, left_out=""):
     page = environment.get_template("page.html").render(
         title=run.title,
         settings=run.description,
-        scores=_scores(run),
+        told=run.told,
         figures=[(caption, _uri("image/svg+xml", file.read_bytes())) for caption, file in drawn],
         clusters=[_cluster(run, cluster, shown, *rows) for cluster, rows in enumerate(gallery)],
         n=len(run.q),
@@ -62,14 +61,6 @@ def most_samples(run):
     of_each = 110 if run.names is None else 110 + np.mean([len(str(run.names[row])) for row in few])
     of_each += 10 * UNUSUAL if run.image_shape is None else len(str(_sprite(run.images(few))["uri"])) / len(few)
     return int(BYTES / of_each)
-
-
-def _scores(run):
-    """[(name, {score: value})] of Q's clusters at the start and the end; [] without labels."""
-    if run.y is None:
-        return []
-    start = [] if run.start_q is None else [(f"{run.method} at its start", run.start_q.argmax(axis=1))]
-    return [(name, metrics.scores(run.y, labels)) for name, labels in (*start, (run.method, run.labels))]
 
 
 def _ends(ranked):
@@ -110,6 +101,7 @@ def _scatter(run, views, shown):
         "confidence": [round(float(run.q[row].max()), 3) for row in rows],
         "features": run.terms and list(map(str, run.terms)),
         "unusual": [] if run.image_shape is not None else _unusual(run.x, rows),
+        "clusters_at_start": [] if run.start_q is None else run.start_q[rows].argmax(axis=1).tolist(),
         "labels": [] if run.y is None else np.unique(run.y, return_inverse=True)[1][rows].tolist(),
     }
 
@@ -128,14 +120,24 @@ def _unusual(x, rows):
 
 
 def _groupings(run, class_styles):
-    """What the points can be coloured by, and its legend: names, sizes and styles of the groups, in order."""
-    clusters = range(run.n_clusters)
-    sizes = np.bincount(run.labels, minlength=run.n_clusters).tolist()
-    found = {"clusters": {"names": [f"cluster {i}" for i in clusters], "sizes": sizes, "styles": list(clusters)}}
+    """What the points can be coloured by: its title, and the legend's names, sizes and styles of the groups, in order.
+
+    The start's clusters are those of the figures before the clustering.
+    """
+
+    def of_clusters(title, labels):
+        sizes = np.bincount(labels, minlength=run.n_clusters).tolist()
+        clusters = list(range(run.n_clusters))
+        return {"title": title, "names": [f"cluster {i}" for i in clusters], "sizes": sizes, "styles": clusters}
+
+    found = {"clusters": of_clusters("cluster at the end", run.labels)}
+    if run.start_q is not None:
+        found["clusters_at_start"] = of_clusters("cluster at the start", run.start_q.argmax(axis=1))
     if run.y is not None:
         classes, sizes = (values.tolist() for values in np.unique(run.y, return_counts=True))
         styles = [class_styles[name] for name in classes]
-        found["labels"] = {"names": [f"label {name}" for name in classes], "sizes": sizes, "styles": styles}
+        names = [f"label {name}" for name in classes]
+        found["labels"] = {"title": "label", "names": names, "sizes": sizes, "styles": styles}
     return found
 
 

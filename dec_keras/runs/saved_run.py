@@ -16,7 +16,7 @@ from dec_keras.files.run_folder import RunFolder
 from dec_keras.files.untrusted import explain_errors, read_json
 from dec_keras.method.saved_model import load_model, load_network
 from dec_keras.plots.clusters import as_images
-from dec_keras.runs import page
+from dec_keras.runs import page, verdict
 from dec_keras.runs.config import describe
 from dec_keras.runs.predict import check_fits
 from dec_keras.training.pipeline import predictions
@@ -38,6 +38,7 @@ class Run:
         names: names of the n samples, or None.
         settings: as run.json has them.
         description: {name: value} of the settings to be shown.
+        told: what the run said of its clusters, as `verdict.told` gives it; {} if its files do not say.
     """
 
     method: str
@@ -54,6 +55,7 @@ class Run:
     names: list | None = None
     settings: dict = field(default_factory=dict)
     description: dict = field(default_factory=dict)
+    told: dict = field(default_factory=dict)
 
     def __post_init__(self):
         self.x = Samples.of(self.x)
@@ -122,7 +124,8 @@ def load_run(model_file, x, y=None, image_shape=None, terms=None, names=None):
     method = "IDEC" if any(layer.name == "decoder_0" for layer in model.layers) else "DEC"
     q, z, decode = _predict(model, x)
     dataset = attributes.get("dataset")
-    settings = {"dataset": dataset} | _settings(folder, method)
+    record = _record(folder, method)
+    settings = {"dataset": dataset} | record.get("settings", {})
     description = {"data set": dataset, "protocol": attributes.get("protocol"), "clusters": q.shape[1]}
     if "protocol" in settings:
         description = explain_errors(lambda _: describe(settings), [folder.record])
@@ -143,15 +146,16 @@ def load_run(model_file, x, y=None, image_shape=None, terms=None, names=None):
         names=names,
         settings=settings,
         description=description,
+        told=explain_errors(lambda _: verdict.told(record), [folder.record]),
     )
 
 
-def _settings(folder, method):
-    """The settings in `run.json` of the method's run; {} if there is none, or it is of the other method's."""
+def _record(folder, method):
+    """`run.json` of the method's run; {} if there is none, or it is of the other method's."""
     record = read_json(folder.record) if folder.record.is_file() else {}
     settings = record.get("settings")
     known = isinstance(settings, dict) and settings.get("method") == method and "version" in record
-    return settings if known else {}
+    return record if known else {}
 
 
 def pretrained_here(settings):

@@ -18,6 +18,7 @@ KMEANS_SAMPLE = 10_000  # samples that k-means on x is run on, which are compare
 KMEANS_RESTARTS = 5
 NOISE = 0.02  # that the silhouette of a sample may fall by, by chance
 DIGIT = 1e-4  # the last that is printed
+WHEN = ("start", "end")  # of what run.json has of quality
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,19 @@ class Quality:
     confidence: float
     unsure: float
 
-    def is_worse_than(self, start):
-        """By labels if there are any: in ACC and NMI; else by the silhouette, or by a confidence that fell."""
+    def fell_since(self, start):
+        """{what fell: (the start's, its own)} of clusters that are worse than the start's; {} if they are not.
+
+        They are by labels, if there are any, in ACC and NMI; else by the silhouette, or by a confidence that fell.
+        """
         if self.scores:
-            return all(self.scores[name] < start.scores[name] for name in ("acc", "nmi"))
-        return self.silhouette < start.silhouette - NOISE or self.confidence < start.confidence - DIGIT
+            pairs = {name.upper(): (start.scores[name], self.scores[name]) for name in ("acc", "nmi")}
+            return pairs if all(now < before for before, now in pairs.values()) else {}
+        pairs = {
+            "silhouette": (start.silhouette, self.silhouette, NOISE),
+            "mean confidence": (start.confidence, self.confidence, DIGIT),
+        }
+        return {name: (before, now) for name, (before, now, chance) in pairs.items() if now < before - chance}
 
 
 def qualities(dec, x, y):
@@ -105,15 +114,45 @@ def report(dec, config, data, folder, errors, seconds, options):
     changed = int(np.sum(result.labels != result.start_labels))
     print(f"{changed} of {len(result.labels)} samples changed their cluster since the start.")
     report_sizes(np.bincount(result.labels, minlength=dec.n_clusters))
-    if end.is_worse_than(start):
-        _warn(dec, folder, start, end)
+    if fell := end.fell_since(start):
+        said["warning"] = _worse(dec, folder, fell)
+        print(f"Warning: {said['warning']}")
     files = [folder.model(dec.name), folder.log(dec.name), folder.labels, folder.embedding, folder.centers]
     files += [] if config.ae_weights else [folder.ae_weights, folder.pretrain_log]
     saved = f"Saved to {folder.path}: {', '.join(file.name for file in files)}"
     print(wrapped(saved))
     _close(folder, seconds, options)
-    shown = {name: vars(quality) for name, quality in (("start", start), ("end", end))}
+    shown = {
+        when: {"name": name} | vars(quality) for when, name, quality in zip(WHEN, names, (start, end), strict=True)
+    }
     return said | {"quality": shown, "total_seconds": seconds, "peak_memory_mb": peak_memory()}
+
+
+def told(record):
+    """The tables of what `report` gave run.json, for people to read, and its warning.
+
+    Args:
+        record: dict of a run.json; what it lacks is left out.
+
+    Returns:
+        {"scores": {row: {name: value}}, "quality": the same, "warning": str}, all as text.
+    """
+    quality = [{"name": when} | record["quality"][when] for when in WHEN if when in record.get("quality", ())]
+    rows = {str(row["name"]): row for row in quality}
+    scores = {"k-means on x": record["kmeans_on_x"]} if "kmeans_on_x" in record else {}
+    scores |= {name: row["scores"] for name, row in rows.items() if row["scores"]}
+    shown = {"silhouette in x": ("silhouette", ".4f"), "mean confidence": ("confidence", ".4f")}
+    shown |= {f"below {metrics.UNSURE}": ("unsure", ".1%")}
+    return {
+        "scores": {
+            row: {name.upper(): f"{values[name]:.4f}" for name in metrics.SCORES} for row, values in scores.items()
+        },
+        "quality": {
+            row: {head: format(values[name], form) for head, (name, form) in shown.items()}
+            for row, values in rows.items()
+        },
+        "warning": str(record.get("warning", "")),
+    }
 
 
 def _score_lines(rows, scored):
@@ -125,17 +164,11 @@ def _score_lines(rows, scored):
         yield f"{name:<18}{cells}{seconds:8.1f} s" + ("" if error is None else f"{error:21.6f}")
 
 
-def _warn(dec, folder, start, end):
-    if end.scores:
-        fell = [f"{name.upper()} {start.scores[name]:.4f} -> {end.scores[name]:.4f}" for name in ("acc", "nmi")]
-    else:
-        fell = [
-            f"silhouette {start.silhouette:.4f} -> {end.silhouette:.4f}",
-            f"mean confidence {start.confidence:.4f} -> {end.confidence:.4f}",
-        ]
-    print(
-        f"Warning: the clusters are worse than at the start ({', '.join(fell)}); {folder.model(dec.name, 0).name} has "
-        "those of the start. A longer pretraining or another --start may help."
+def _worse(dec, folder, fell):
+    changes = ", ".join(f"{name} {before:.4f} -> {now:.4f}" for name, (before, now) in fell.items())
+    return (
+        f"the clusters are worse than at the start ({changes}); {folder.model(dec.name, 0).name} has those of the "
+        "start. A longer pretraining or another --start may help."
     )
 
 
