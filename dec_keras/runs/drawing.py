@@ -3,6 +3,7 @@
 import numpy as np
 
 from dec_keras import metrics
+from dec_keras.console import wrapped
 from dec_keras.files.run_folder import writable_folder
 from dec_keras.files.untrusted import read_log
 from dec_keras.plots.clusters import TOP, cluster_sizes, confusion, reconstructions, top_samples, top_terms
@@ -38,9 +39,9 @@ def draw(run, paper=False):
     if not paper:
         drawn = [(caption, folder / f"{name}.svg") for name, (caption, _) in figures.items()]
         page.write(run.folder.report, run, drawn, views, class_styles(run), COLORS, MARKERS, left_out(run))
-    print(f"Figures saved to {folder}: {', '.join(figures)}{where}")
+    print(wrapped(f"Figures saved to {folder}: {', '.join(figures)}{where}"))
     if left_out(run):
-        print(left_out(run))
+        print(wrapped(left_out(run)))
     return figures
 
 
