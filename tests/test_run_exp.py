@@ -661,7 +661,8 @@ def test_damaged_results_are_told(tmp_path):
 
 def test_the_table_for_latex_has_means_and_deviations():
     table = report.latex(report.grouped(made_up(["usps", "my_own"], ("k-means", "DEC"))))
-    assert table.splitlines()[:4] == [
+    assert table.splitlines()[:5] == [
+        "% Mean ACC and NMI in % of 3 trials, and standard deviations.",
         r"\begin{tabular}{llrr}",
         r"\toprule",
         r" &  & k-means & DEC \\",
@@ -672,6 +673,15 @@ def test_the_table_for_latex_has_means_and_deviations():
     assert rf"my\_own & ACC & {' & '.join(cells)} \\" in table
     single = report.latex(report.grouped(made_up(["usps"], ("DEC",), 1)))
     assert "pm" not in single
+    assert "of 1 trial," in single
+    assert "$n$" not in table + single
+
+
+def test_the_table_for_latex_says_where_the_trials_differ():
+    rows = made_up(["usps"], ("k-means",)) + made_up(["usps"], ("DEC",), 1) + made_up(["mine"], ("DEC",), 2)
+    table = report.latex(report.grouped(rows))
+    assert "% Mean ACC and NMI in % of n trials" in table
+    assert [line for line in table.splitlines() if "$n$" in line] == [r" & $n$ & 3 & 1 \\", r" & $n$ &  & 2 \\"]
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is no clone: git does not say which results are tracked")
