@@ -21,6 +21,7 @@ import distributed
 import numpy as np
 import psutil
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from sklearn.cluster import HDBSCAN
 from sklearn.datasets import make_blobs
 from sklearn.preprocessing import minmax_scale
@@ -563,7 +564,11 @@ def test_tables_hold_mean_deviation_range_and_published(tmp_path):
 
 def test_dots_are_the_scores_and_ticks_what_was_published():
     results = made_up()
-    (axes,) = sweep_figures.scores_figure(results, METHODS, report.PUBLISHED).axes
+    figure = sweep_figures.scores_figure(results, METHODS, report.PUBLISHED)
+    (axes,), (legend,) = figure.axes, figure.legends
+    assert legend.get_texts()[-1].get_text() == "published (DEC-keras, IDEC)"
+    FigureCanvasAgg(figure).draw()
+    assert legend.get_window_extent().width < figure.bbox.width
     dots = {
         part.get_label(): part.get_offsets()[:, 1].tolist() for part in axes.collections if len(part.get_offsets()) > 1
     }
@@ -573,7 +578,7 @@ def test_dots_are_the_scores_and_ticks_what_was_published():
             row for name in ("usps", "mine") for row in results if (row["dataset"], row["method"]) == (name, method)
         ]
         assert dots[method] == pytest.approx([100 * row["acc"] for row in rows])
-    ticks = [part.get_segments()[0][0][1] for part in axes.collections if part.get_label() == "published"]
+    ticks = [part.get_segments()[0][0][1] for part in axes.collections if part.get_label() == sweep_figures.PUBLISHED]
     assert ticks == [67, 70.9, 76.4, 76.1]
     assert axes.get_ylim()[0] > min(100 * row["acc"] for row in results) - 10
 
