@@ -21,6 +21,7 @@ import distributed
 import numpy as np
 import psutil
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from sklearn.cluster import HDBSCAN
 from sklearn.datasets import make_blobs
 from sklearn.preprocessing import minmax_scale
@@ -564,7 +565,11 @@ def test_tables_hold_mean_deviation_range_and_published(tmp_path):
 
 def test_dots_are_the_scores_and_ticks_what_was_published():
     results = made_up()
-    (axes,) = sweep_figures.scores_figure(results, METHODS, report.PUBLISHED).axes
+    figure = sweep_figures.scores_figure(results, METHODS, report.PUBLISHED)
+    (axes,), (legend,) = figure.axes, figure.legends
+    assert legend.get_texts()[-1].get_text() == "published (DEC-keras, IDEC)"
+    FigureCanvasAgg(figure).draw()
+    assert legend.get_window_extent().width < figure.bbox.width
     dots = {
         part.get_label(): part.get_offsets()[:, 1].tolist() for part in axes.collections if len(part.get_offsets()) > 1
     }
@@ -574,7 +579,7 @@ def test_dots_are_the_scores_and_ticks_what_was_published():
             row for name in ("usps", "mine") for row in results if (row["dataset"], row["method"]) == (name, method)
         ]
         assert dots[method] == pytest.approx([100 * row["acc"] for row in rows])
-    ticks = [part.get_segments()[0][0][1] for part in axes.collections if part.get_label() == "published"]
+    ticks = [part.get_segments()[0][0][1] for part in axes.collections if part.get_label() == sweep_figures.PUBLISHED]
     assert ticks == [67, 70.9, 76.4, 76.1]
     assert axes.get_ylim()[0] > min(100 * row["acc"] for row in results) - 10
 
@@ -662,7 +667,8 @@ def test_damaged_results_are_told(tmp_path):
 
 def test_the_table_for_latex_has_means_and_deviations():
     table = report.latex(report.grouped(made_up(["usps", "my_own"], ("k-means", "DEC"))))
-    assert table.splitlines()[:4] == [
+    assert table.splitlines()[:5] == [
+        "% Mean ACC and NMI in % of 3 trials, and standard deviations.",
         r"\begin{tabular}{llrr}",
         r"\toprule",
         r" &  & k-means & DEC \\",
@@ -673,6 +679,15 @@ def test_the_table_for_latex_has_means_and_deviations():
     assert rf"my\_own & ACC & {' & '.join(cells)} \\" in table
     single = report.latex(report.grouped(made_up(["usps"], ("DEC",), 1)))
     assert "pm" not in single
+    assert "of 1 trial," in single
+    assert "$n$" not in table + single
+
+
+def test_the_table_for_latex_says_where_the_trials_differ():
+    rows = made_up(["usps"], ("k-means",)) + made_up(["usps"], ("DEC",), 1) + made_up(["mine"], ("DEC",), 2)
+    table = report.latex(report.grouped(rows))
+    assert "% Mean ACC and NMI in % of n trials" in table
+    assert [line for line in table.splitlines() if "$n$" in line] == [r" & $n$ & 3 & 1 \\", r" & $n$ &  & 2 \\"]
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is no clone: git does not say which results are tracked")

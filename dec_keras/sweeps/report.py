@@ -25,8 +25,9 @@ def write_report(folder):
         "Scores over the clustering phase: the trials' mean, and a band from the lowest to the highest; "
         "a trial that has stopped keeps its last score."
     )
+    dots = f"Every trial is a dot, what was published a line: {WHOSE}."
     drawn = [
-        ("scores.png", "Every trial is a dot, what was published a line.", scores_figure(rows, METHODS, PUBLISHED)),
+        ("scores.png", dots, scores_figure(rows, METHODS, PUBLISHED)),
         ("iterations.png", band, iterations_figure(folder, rows)),
     ]
     drawn = [part for part in drawn if part[-1] is not None]
@@ -39,7 +40,7 @@ def write_report(folder):
         f"{commands(folder, rows)} made [results.csv](results.csv); `--report-only` made this of it.",
         tables(folder / "results.csv"),
         *(f"![{text}]({name})\n\n{text}" for name, text, _ in drawn),
-        "[table.tex](table.tex) has means and standard deviations for LaTeX (package booktabs). "
+        "[table.tex](table.tex) has means and standard deviations for LaTeX (package booktabs), and n, the trials. "
         "`results_dec-keras.csv` has DEC's start and end in the layout of DEC-keras' `results.csv`.",
     ]
     write_text(folder / "README.md", "\n\n".join(sections) + "\n")
@@ -73,6 +74,7 @@ PUBLISHED = {
     "reuters10k": {"k-means": (52, 31), "AE+k-means": (76.3, 51.9), "DEC": (77.8, 57.1), "IDEC": (75.6, None)},
     "stl": {"k-means": (70, 71), "AE+k-means": (78.6, 72.5), "DEC": (85.9, 82.0)},
 }
+WHOSE = "DEC-keras', for IDEC the IDEC paper's, and for pendigits IDEC-toy's"
 PAPER = {"mnist": 84, "reuters10k": 72}
 
 
@@ -91,8 +93,7 @@ def tables(results_csv):
     protocols = ", ".join(f"`{name}`" for name in dict.fromkeys(row["protocol"] for row in rows))
     return "\n\n".join(
         [
-            f"Mean ACC and NMI in %, protocol {protocols}; below ours what was published: DEC-keras', for IDEC the "
-            "IDEC paper's, and for pendigits IDEC-toy's.",
+            f"Mean ACC and NMI in %, protocol {protocols}; below ours what was published: {WHOSE}.",
             table_1(groups),
             "Mean ± standard deviation (lowest..highest) in % of n trials, and their mean times. The methods with a "
             "time of pretraining share a trial's.",
@@ -139,16 +140,26 @@ def table_2(groups):
 
 
 def latex(groups):
-    """A table for LaTeX, with the package booktabs: mean ACC and NMI in % of each method, and standard deviations."""
+    """A table for LaTeX, with the package booktabs: mean ACC and NMI in % of each method, and standard deviations.
+
+    Its comment says of how many trials they are; where that differs, a row n of each data set does.
+    """
     found = {method for methods in groups.values() for method in methods}
     methods = [method for method in METHODS if method in found]
-    lines = [r"\begin{tabular}{ll" + "r" * len(methods) + "}", r"\toprule", _tex_row(["", "", *methods])]
+    trials = {len(rows) for methods in groups.values() for rows in methods.values()}
+    of = "n trials" if len(trials) > 1 else f"{max(trials)} trial{'s'[: max(trials) > 1]}"
+    lines = [f"% Mean ACC and NMI in % of {of}, and standard deviations."]
+    lines += [r"\begin{tabular}{ll" + "r" * len(methods) + "}", r"\toprule", _tex_row(["", "", *methods])]
     for dataset, rows in groups.items():
         lines.append(r"\midrule")
         for i, score in enumerate(("acc", "nmi")):
             spreads = [spread([row[score] for row in rows[method]]) if method in rows else "" for method in methods]
             cells = [text.split(" (")[0].replace("±", r"$\pm$") for text in spreads]
             lines.append(_tex_row(["" if i else dataset, score.upper(), *cells]))
+        if len(trials) > 1:
+            lines.append(
+                _tex_row(["", "$n$", *(str(len(rows[method])) if method in rows else "" for method in methods)])
+            )
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 

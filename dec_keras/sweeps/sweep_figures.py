@@ -8,6 +8,8 @@ from dec_keras.files.untrusted import read_log
 from dec_keras.plots.style import COLORS
 from dec_keras.sweeps.results import METHODS, by_trial
 
+PUBLISHED = "published (DEC-keras, IDEC)"
+
 
 def scores_figure(rows, methods, published):
     """ACC by method and data set: every trial a dot, what was published a tick.
@@ -36,7 +38,7 @@ def scores_figure(rows, methods, published):
             theirs = published.get(dataset, {}).get(method)
             if accs and theirs:
                 tick = middle + 0.4 * width * np.array([-1, 1])
-                axes.hlines(theirs[0], *tick, color="black", linewidth=1.5, label="published")
+                axes.hlines(theirs[0], *tick, color="black", linewidth=1.5, label=PUBLISHED)
         dots = {"s": 20, "edgecolors": "white", "linewidths": 0.4, "zorder": 3}
         axes.scatter(at, values, color=COLORS[methods.index(method)], label=method, **dots)
     axes.set_xticks(range(len(datasets)), datasets)
@@ -45,7 +47,7 @@ def scores_figure(rows, methods, published):
     axes.grid(axis="y", alpha=0.3)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    _legend(figure, [*methods, "published"])
+    _legend(figure, [*methods, PUBLISHED])
     return figure
 
 
@@ -105,5 +107,5 @@ def _legend(figure, names):
     for axes in figure.axes:
         handles |= {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     found = [name for name in names if name in handles]
-    place = {"loc": "outside upper center", "ncols": len(found), "columnspacing": 1, "handlelength": 1.2}
-    figure.legend([handles[name] for name in found], found, frameon=False, **place)
+    place = {"loc": "outside upper center", "ncols": min(4, len(found)), "columnspacing": 1, "handlelength": 1.2}
+    figure.legend([handles[name] for name in found], found, frameon=False, fontsize="small", **place)
