@@ -694,5 +694,9 @@ def test_the_page_in_chromium(page):
         assert canvas.get_attribute("data-drawn") == "60"
         pdf = tab.pdf()  # as printed without backgrounds, which browsers leave out by default
         assert pdf.count(b"/Width 6\n/Height 4\n") >= np.minimum(np.bincount(run.labels), 2 * report.GALLERY).sum()
+        tab.set_viewport_size({"width": 390, "height": 800})
+        assert tab.evaluate("document.documentElement.scrollWidth") == 390  # of a telephone: nothing sticks out
+        tab.emulate_media(media="print")
+        assert tab.evaluate("getComputedStyle(document.querySelector('table')).breakInside") == "avoid"
         browser.close()
     assert told == []
