@@ -145,6 +145,7 @@ def test_the_script_knows_the_layers_by_itself(folder, tmp_path):
     np.save(tmp_path / "narrow.npy", np.ones((60, 5)))
     command = [sys.executable, Path(figures.__file__), folder, "--dataset", tmp_path / "narrow.npy"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith(f"Drawing {folder}: embeddings, clusters and curves.")
     assert "The data have 5 features" in done.stderr  # told once the model is loaded
 
 
