@@ -30,7 +30,8 @@ def parse(arguments=None):
 
 
 if __name__ == "__main__":
-    parse()  # first, since TensorFlow takes seconds to load
+    run = parse().run  # first, since TensorFlow takes seconds to load
+    print(f"Drawing {run}: embeddings, clusters and curves. This takes about a minute.", flush=True)
     import_tensorflow()
 
 from dec_keras.errors import InputError

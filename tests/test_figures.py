@@ -145,6 +145,7 @@ def test_the_script_knows_the_layers_by_itself(folder, tmp_path):
     np.save(tmp_path / "narrow.npy", np.ones((60, 5)))
     command = [sys.executable, Path(figures.__file__), folder, "--dataset", tmp_path / "narrow.npy"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith(f"Drawing {folder}: embeddings, clusters and curves.")
     assert "The data have 5 features" in done.stderr  # told once the model is loaded
 
 
@@ -703,5 +704,9 @@ def test_the_page_in_chromium(page):
         assert canvas.get_attribute("data-drawn") == "60"
         pdf = tab.pdf()  # as printed without backgrounds, which browsers leave out by default
         assert pdf.count(b"/Width 6\n/Height 4\n") >= np.minimum(np.bincount(run.labels), 2 * report.GALLERY).sum()
+        tab.set_viewport_size({"width": 390, "height": 800})
+        assert tab.evaluate("document.documentElement.scrollWidth") == 390  # of a telephone: nothing sticks out
+        tab.emulate_media(media="print")
+        assert tab.evaluate("getComputedStyle(document.querySelector('table')).breakInside") == "avoid"
         browser.close()
     assert told == []
