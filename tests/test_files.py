@@ -4,6 +4,7 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 
 import h5py
 import keras
@@ -11,10 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.io
+import scipy.sparse
 
 from dec_keras.data.datasets import load_data
 from dec_keras.errors import InputError, check_number, check_share, check_whole
-from dec_keras.files import guard
+from dec_keras.files import guard, mat_to_npz
 from dec_keras.files.atomic import GrowingTable, atomic_write, write_csv
 from dec_keras.files.models import read_attributes, save_model
 from dec_keras.files.run_folder import writable_folder
@@ -47,6 +49,7 @@ def test_a_script_outlives_the_reader_of_its_output(unbuffered):
     """As `tee` and `head` go before it."""
     script = """
 import sys
+import tempfile
 from dec_keras.console import script_errors
 with script_errors("x.py"):
     for _ in range(20_000):
@@ -215,11 +218,15 @@ def test_attributes_of_no_hdf5_file_are_told(tmp_path):
         read_attributes(tmp_path / "text")
 
 
-BROKEN_GUARD = """
-import os, signal, sys
+CHANGED_GUARD = """
+import os, resource, signal, sys
 sys.path.insert(0, {root!r})
 import h5py
-from dec_keras.files import guard
+from dec_keras.files import guard, mat_to_npz
+{change}
+guard.main()
+"""
+BROKEN = """
 def loop(*_):
     while True: pass
 def wait(*_): signal.pause()
@@ -228,8 +235,20 @@ def fill(*_): bytearray(2**30)
 def fail(*_): raise RuntimeError("no such object")
 h5py.Group.visititems = {broken}
 guard.SECONDS, guard.WAIT, guard.MEMORY = 0.2, 1, 2**28
-guard.main()
 """
+
+
+@pytest.fixture
+def guard_that(tmp_path, monkeypatch):
+    """Function of a change, in Python, of the process that reads files first."""
+
+    def start(change):
+        (tmp_path / "guard.py").write_text(CHANGED_GUARD.format(root=str(ROOT), change=change))
+        monkeypatch.setattr(guard, "COMMAND", [sys.executable, str(tmp_path / "guard.py")])
+        guard._process.cache_clear()
+
+    yield start
+    guard._process.cache_clear()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="no process reads files first there")
@@ -245,22 +264,15 @@ guard.main()
         ("fail", False),
     ],
 )
-def test_a_file_that_is_not_survived_is_told(broken, told, tmp_path, monkeypatch):
+def test_a_file_that_is_not_survived_is_told(broken, told, tmp_path, guard_that):
     """An exception is told where the file is read, if it is raised there too."""
     h5py.File(tmp_path / "x.h5", "w").close()
-    (tmp_path / "guard.py").write_text(BROKEN_GUARD.format(root=str(ROOT), broken=broken))
-    monkeypatch.setattr(guard, "COMMAND", [sys.executable, str(tmp_path / "guard.py")])
-    guard._process.cache_clear()
-    try:
-        if told:
-            with pytest.raises(InputError, match=r"x\.h5 is damaged or a trap: reading it crashes, or takes too much"):
-                read_attributes(tmp_path / "x.h5")
-        else:
-            assert read_attributes(tmp_path / "x.h5") == {}
-    finally:
-        guard._process.cache_clear()
-    monkeypatch.undo()
-    assert read_attributes(tmp_path / "x.h5") == {}
+    guard_that(BROKEN.format(broken=broken))
+    if told:
+        with pytest.raises(InputError, match=r"x\.h5 is damaged or a trap: reading it crashes, or takes too much"):
+            read_attributes(tmp_path / "x.h5")
+    else:
+        assert read_attributes(tmp_path / "x.h5") == {}
 
 
 @pytest.mark.skipif(os.name != "posix", reason="no process reads files first there")
@@ -275,8 +287,7 @@ def test_a_sound_file_is_read_first_by_a_process_that_lasts(tmp_path, monkeypatc
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file["x"] = x
     process = guard._process(os.getpid())
-    for name, library in (("x.mat", "scipy.io"), ("x.parquet", "pandas"), ("x.h5", "h5py")):
-        guard.check(tmp_path / name, library)
+    for name in ("x.mat", "x.parquet", "x.h5"):
         np.testing.assert_allclose(load_data(str(tmp_path / name))[0], x, rtol=1e-6)
     assert guard._process(os.getpid()) is process
     assert process.poll() is None
@@ -300,3 +311,76 @@ def test_a_process_that_was_killed_is_started_again(tmp_path):
     guard.check(tmp_path / "x.h5", "h5py")
     guard.check(tmp_path / "x.h5", "h5py")
     assert guard._process(os.getpid()).poll() is None
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    """An empty folder for temporary files."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    return tmp_path / "temporary"
+
+
+def write_mat(path):
+    x = np.random.default_rng(0).random((20, 3))
+    scipy.io.savemat(path, {"x": x, "sparse": scipy.sparse.csc_matrix(x > 0.5), "y": np.array(["ö", "p"] * 10, object)})
+    return x
+
+
+@pytest.mark.parametrize("forks", [True, False])
+def test_a_mat_file_is_read_with_and_without_another_process(forks, temporary, tmp_path, monkeypatch):
+    """And nothing of it is left where temporary files are."""
+    x = write_mat(tmp_path / "x.mat")
+    (tmp_path / "damaged.mat").write_bytes((tmp_path / "x.mat").read_bytes()[:300])
+    monkeypatch.setattr(guard, "FORKS", forks and guard.FORKS)
+    read, y = load_data(f"{tmp_path / 'x.mat'}:x")
+    np.testing.assert_allclose(read, x, rtol=1e-6)
+    assert y.tolist() == ["ö", "p"] * 10
+    np.testing.assert_array_equal(load_data(f"{tmp_path / 'x.mat'}:sparse")[0].toarray(), x > 0.5)
+    with pytest.raises(InputError, match=r"Cannot read .*damaged\.mat: damaged"):
+        load_data(str(tmp_path / "damaged.mat"))
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no process reads files first there")
+def test_scipy_reads_mat_files_in_the_other_process_alone(tmp_path, monkeypatch):
+    write_mat(tmp_path / "x.mat")
+    for name in ("loadmat", "whosmat"):
+        monkeypatch.delattr(scipy.io, name)
+    assert load_data(f"{tmp_path / 'x.mat'}:x")[0].shape == (20, 3)
+
+
+def test_the_arrays_of_a_mat_file_lie_in_no_file_with_a_name(tmp_path, monkeypatch):
+    """While they are written, so that the file is gone whichever process is killed."""
+    named = []
+    monkeypatch.setattr(mat_to_npz, "write_npz", lambda path, file: named.append(os.path.exists(file.name)))
+    (tmp_path / "arrays.npz").touch()
+    guard.read_matlab("x.mat", tmp_path / "arrays.npz")
+    assert named == [False]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no process reads files first there")
+@pytest.mark.parametrize("write", ["pass", "file.write(b'PK\\3\\4 cut off')"])
+def test_arrays_of_a_mat_file_without_room_are_told(write, temporary, tmp_path, guard_that):
+    write_mat(tmp_path / "x.mat")
+    guard_that(
+        f"""
+from dec_keras.files import mat_to_npz
+def no_room(path, file):
+    {write}
+    raise OSError("No space left on device")
+mat_to_npz.write_npz = no_room
+"""
+    )
+    with pytest.raises(InputError, match=rf"x\.mat was not read: {temporary} has no room for its arrays, or"):
+        load_data(str(tmp_path / "x.mat"))
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no limit of memory there")
+def test_arrays_of_a_mat_file_take_no_more_room_than_allowed(temporary, tmp_path, guard_that):
+    scipy.io.savemat(tmp_path / "x.mat", {"x": np.random.default_rng(0).random((400, 400))})
+    guard_that("guard.FOR_A_BYTE = 0; guard.MEMORY = 2**20; resource.RLIMIT_DATA = resource.RLIMIT_CORE")
+    with pytest.raises(InputError, match="has no room for its arrays"):
+        load_data(str(tmp_path / "x.mat"))
+    assert list(temporary.iterdir()) == []

@@ -1,28 +1,24 @@
 """Files of arrays -> x, y: .npy, .npz, HDF5, MATLAB's and svmlight's. Nothing is ever unpickled."""
 
 import io
-import math
 from dataclasses import replace
 
 import h5py
 import numpy as np
-import scipy.io
 import scipy.sparse
 from sklearn.datasets import load_svmlight_file
 
 from dec_keras.data import sparse
 from dec_keras.data.choosing import array, choose
 from dec_keras.data.hdf5 import read_hdf5, read_v73
+from dec_keras.data.matlab import read_v5
 from dec_keras.data.reading import About, Reading
 from dec_keras.data.samples import image_shape_of
 from dec_keras.errors import InputError
-from dec_keras.files import guard, mat5
-from dec_keras.files.untrusted import arrays, check_expansion, check_features, headers, text_array
+from dec_keras.files.untrusted import arrays, check_features, headers, text_array
 
 LARGE_FILE = 2**30  # bytes; a larger .npy stays on disk
 OF_SAVE_NPZ = {"format", "shape", "data", "indices", "indptr", "row", "col", "offsets", "coords", "_is_array"}
-# The kinds of NumPy's dtypes of MATLAB's types, whose names end with their number of bits.
-KINDS = {"double": "f", "single": "f", "sparse": "f", "logical": "u", "int": "i", "uint": "u", "char": "U"}
 NO_NUMBERS = {  # what to do with samples of a kind of dtype
     "c": "complex numbers are not read: save their real part, or their size, abs(x)",
     "O": "Python objects are not read: save numbers",
@@ -79,38 +75,9 @@ def h5_file(path, how, inside=""):
 
 
 def mat_file(path, how, inside=""):
-    """MATLAB's format 5, or 7.3, which is HDF5."""
-    x, y = read_v73(path, how, inside) if h5py.is_hdf5(path) else _v5(path, how, inside)
+    """MATLAB's format 7.3, which is HDF5, or an older one."""
+    x, y = (read_v73 if h5py.is_hdf5(path) else read_v5)(path, how, inside)
     return x, y, _about_array(path, x, how)
-
-
-def _v5(path, how, inside):
-    guard.check(path, "scipy.io")
-    # What SciPy survived there may crash it here: it reads beyond a table.
-    mat5.check(path, memoryview(np.memmap(path, np.uint8, mode="r")))
-    listed = scipy.io.whosmat(path, appendmat=False)
-    held = {name: array(name, shape, KINDS.get(kind.rstrip("0123456789"), kind)) for name, shape, kind in listed}
-    if len(held) < len(listed):
-        raise ValueError("two arrays have the same name")
-    for name, shape, kind in listed:
-        if min(shape, default=0) < 0:
-            raise ValueError(f"{name} has negative dimensions")
-        numbers = 0 if kind == "sparse" else math.prod(shape)
-        check_expansion(path, numbers, numbers, path.stat().st_size)  # which take a byte each, or more
-
-    def read(name):
-        values = scipy.io.loadmat(path, appendmat=False, variable_names=[name])[name]
-        return _texts(path, name, values) if held[name].kind == "cell" else sparse.sound(path, values)
-
-    return choose(path, held, read, how, inside, last_axis=True)
-
-
-def _texts(path, name, cells):
-    """The texts of a cell array, in MATLAB's order."""
-    texts = [cell if isinstance(cell, np.ndarray) and cell.dtype.kind == "U" else None for cell in cells.ravel("F")]
-    if any(text is None or text.size > 1 for text in texts):
-        raise InputError(f"{path}: {name} is of MATLAB's type cell and holds something else than texts: save texts.")
-    return text_array(path, ["".join(text).rstrip() for text in texts])
 
 
 def svmlight_file(path, how):

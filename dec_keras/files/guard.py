@@ -1,7 +1,7 @@
 """Lets another process read a file first, where a library in C parses it, which may crash, hang or take all memory.
 
 It forks for each file; a fork of this process could wait for ever for one of TensorFlow's threads. A line of its input
-is a JSON list of a number, a path and a name in `READ`; one of its output the number, and 1 if the file was survived.
+is a JSON list of a number and what `go_through` takes; one of its output the number, and 1 if the file was survived.
 """
 
 import json
@@ -17,6 +17,7 @@ import h5py
 
 from dec_keras.errors import InputError
 
+FORKS = os.name == "posix"  # else there is no such process
 COMMAND = [sys.executable, "-P", "-m", "dec_keras.files.guard"]
 ONE_QUESTION = threading.Lock()  # threads would take each other's answers
 SECONDS, WAIT = 2, 60  # of work that reading may take, and that it may wait for a disk; again for each 8 MB of the file
@@ -26,16 +27,16 @@ BYTES, ITEMS = 2**24, 5000  # of an HDF5 file: a loop shows in few, and a sound 
 FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32, h5py.h5z.FILTER_LZF}
 
 
-def check(path, library):
+def check(path, library, *to):
     """Raises InputError if a process that reads `path` by `library`, of `READ`, does not survive it. Not on Windows."""
-    if os.name == "posix" and not _survives(path, library):
+    if FORKS and not _survives(path, library, *to):
         raise InputError(f"{path} is damaged or a trap: reading it crashes, or takes too much; get it again.")
 
 
-def _survives(path, library):
+def _survives(path, library, *to):
     with ONE_QUESTION, suppress(BrokenPipeError):
         process, number = _process(os.getpid()), os.urandom(16).hex()
-        print(json.dumps([number, os.path.realpath(path), library]), file=process.stdin, flush=True)
+        print(json.dumps([number, os.path.realpath(path), library, *to]), file=process.stdin, flush=True)
         for answer in process.stdout:
             if answer.startswith(number):  # else it is of a question that was broken off
                 return answer.split()[1] == "1"
@@ -56,14 +57,14 @@ def main():
     while h5py.h5pl.size():  # folders that the library would load a filter from which it does not have
         h5py.h5pl.remove(0)
     for line in sys.stdin:
-        number, path, library = json.loads(line)
+        number, path, library, *to = json.loads(line)
         __import__(library)  # once, not in each child
         if (child := os.fork()) == 0:
-            go_through(path, library)
+            go_through(path, library, *to)
         print(number, int(os.waitpid(child, 0)[1] == 0), flush=True)
 
 
-def go_through(path, library):
+def go_through(path, library, *to):
     """Reads a file and ends this process: by a signal or 1 if that is too much, else by 0."""
     try:
         import resource  # which Windows lacks
@@ -71,11 +72,12 @@ def go_through(path, library):
         size = 0 if library == "h5py" else os.path.getsize(path)  # of what is read whole
         for timer, seconds in (signal.ITIMER_PROF, SECONDS), (signal.ITIMER_REAL, WAIT):
             signal.setitimer(timer, seconds * (1 + size / 2**23))
-        for kind, most in (resource.RLIMIT_CORE, 0), (resource.RLIMIT_DATA, MEMORY + FOR_A_BYTE * size):
+        limits = dict.fromkeys((resource.RLIMIT_DATA, resource.RLIMIT_FSIZE), MEMORY + FOR_A_BYTE * size)
+        for kind, most in (limits | {resource.RLIMIT_CORE: 0}).items():
             with suppress(ValueError, OSError):  # less is allowed already
                 resource.setrlimit(kind, (most, most))
         with going_on():
-            READ[library](path)
+            READ[library](path, *to)
         os._exit(0)
     finally:
         os._exit(1)
@@ -125,14 +127,13 @@ def read_hdf5(path):
         file.visititems(visit)
 
 
-def read_matlab(path):
-    from scipy.io import loadmat, whosmat
+def read_matlab(path, to):
+    """Writes the arrays `to` an empty file, which then has no name: who has it open reads them."""
+    from dec_keras.files.mat_to_npz import write_npz
 
-    with going_on():
-        return loadmat(path, appendmat=False)
-    for name, *_ in whosmat(path, appendmat=False):  # one cannot be read, but the reader may be asked for another
-        with going_on():
-            loadmat(path, appendmat=False, variable_names=[name])
+    with open(to, "r+b") as file:
+        os.remove(to)  # so none is left, whichever process is ended
+        write_npz(path, file)
 
 
 def read_parquet(path):
