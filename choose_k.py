@@ -5,12 +5,11 @@ python choose_k.py --dataset my_data.npy --k 2:30 --save_dir results/how_many
 python choose_k.py -h
 """
 
-import argparse
 import logging
 import re
 from pathlib import Path
 
-from dec_keras.console import import_tensorflow, script_errors
+from dec_keras.console import Parser, import_tensorflow, script_errors
 from dec_keras.errors import InputError, check_share
 from dec_keras.runs.command_line import add_shared_options, argument, check_paths, config_of
 
@@ -30,10 +29,8 @@ def main(arguments=None):
 
 def parse(arguments=None):
     """The command line: a namespace of k (a range), validation (a share) and save_dir, and the RunConfig."""
-    parser = argparse.ArgumentParser(
-        prog="choose_k.py",
-        description="Compare numbers of clusters on one pretrained autoencoder, and suggest one.",
-        allow_abbrev=False,
+    parser = Parser(
+        prog="choose_k.py", description="Compare numbers of clusters on one pretrained autoencoder, and suggest one."
     )
     *_, output = add_shared_options(parser)
     compared = parser.add_argument_group("comparison")

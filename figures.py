@@ -10,17 +10,14 @@ The drawing functions take plain arrays and return a matplotlib Figure. Every gr
 stays apart to the colour-blind and in grey, and its name beside it; beyond twelve the marker differs too.
 """
 
-import argparse
 from pathlib import Path
 
-from dec_keras.console import import_tensorflow, script_errors
+from dec_keras.console import Parser, import_tensorflow, script_errors
 
 
 def parse(arguments=None):
     """The command line as a namespace."""
-    parser = argparse.ArgumentParser(
-        prog="figures.py", description="Draw a run of DEC.py or IDEC.py.", allow_abbrev=False
-    )
+    parser = Parser(prog="figures.py", description="Draw a run of DEC.py or IDEC.py.")
     parser.add_argument("run", help="the folder that it was saved to, or the model's file in it")
     parser.add_argument("--dataset", help="the data set's name or file (default: as the model's file says)")
     parser.add_argument("--terms", help="text file of the features' names, one a line: draws each cluster's top terms")

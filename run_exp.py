@@ -8,7 +8,6 @@
 Trial t has the seed `--seed` + t - 1: `python DEC.py --dataset usps --seed 3` is the trial of seed 3.
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -19,7 +18,7 @@ from pathlib import Path
 import joblib
 from tqdm import tqdm
 
-from dec_keras.console import THREADS, import_tensorflow, script_errors
+from dec_keras.console import THREADS, Parser, import_tensorflow, script_errors
 from dec_keras.data.reading import ALIASES, DATASETS
 from dec_keras.errors import InputError, check_whole, nearest
 from dec_keras.method.protocols import CHECKS, MAX_SEED, PROTOCOLS
@@ -52,11 +51,7 @@ def parse(arguments=None):
     Raises:
         InputError: if a value is out of range.
     """
-    parser = argparse.ArgumentParser(
-        prog="run_exp.py",
-        description="Run methods x data sets x trials, and make the tables of them.",
-        allow_abbrev=False,
-    )
+    parser = Parser(prog="run_exp.py", description="Run methods x data sets x trials, and make the tables of them.")
     add = parser.add_argument
     names = f"{', '.join(DATASETS)}; or paths of .npz files with x and y (default: %(default)s)"
     add("--datasets", nargs="+", metavar="DATASET", default=list(SEEDS_DATASETS), help=names)

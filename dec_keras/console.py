@@ -1,5 +1,6 @@
 """What a script says and how it ends: errors in a sentence, signals, and streams of any kind."""
 
+import argparse
 import os
 import signal
 import sys
@@ -11,13 +12,25 @@ from time import perf_counter
 
 from tqdm import tqdm
 
-from dec_keras.errors import InputError
+from dec_keras.errors import InputError, nearest
 
 # The environment's limits of a process' threads; where they are not set, a library takes a thread a core.
 THREADS = (
     *("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
 )
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse's without abbreviations; an error is a sentence, which guesses what a wrong option should be."""
+
+    def __init__(self, **how):
+        super().__init__(allow_abbrev=False, **how)
+
+    def error(self, message):
+        wrong = message.removeprefix("unrecognized arguments: ").partition(" ")[0].partition("=")[0]
+        guess = nearest(wrong, self._option_string_actions) if wrong.startswith("-") else ""
+        self.exit(2, f"{self.prog}: error: {message}.{guess} See {self.prog} -h.\n")
 
 
 @contextmanager

@@ -423,3 +423,17 @@ def test_two_workers_train_as_one_process_does(tmp_path):
     for other_q, other_rebuilt in others:
         np.testing.assert_allclose(other_q, q, atol=1e-3)
         np.testing.assert_allclose(other_rebuilt, rebuilt, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        (["--pretrain_epoch", "3"], "unrecognized arguments: --pretrain_epoch. Did you mean --pretrain_epochs? See"),
+        (["--wholly=else"], "unrecognized arguments: --wholly=else. See DEC.py -h."),
+    ],
+)
+def test_a_wrong_option_ends_in_a_sentence_that_guesses(wrong, sentence, capsys):
+    with pytest.raises(SystemExit):
+        parse_run("DEC", wrong)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert sentence in line

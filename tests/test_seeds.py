@@ -165,9 +165,11 @@ def test_pretrain_takes_either_order(blobs, monkeypatch, args, options):
     calls = []
     monkeypatch.setattr("DEC.pretrain", lambda *args, **options: calls.append(options))
     DEC(DIMS, 3).pretrain(blobs[0], *args, **options)
-    assert calls[0]["epochs"] == 2
-    assert calls[0]["batch_size"] == 100
-    assert type(calls[0]["optimizer"]) is SGD
+    assert {name: calls[0][name] for name in ("optimizer", "epochs", "batch_size")} == {
+        "optimizer": "sgd",
+        "epochs": 2,
+        "batch_size": 256,
+    }
 
 
 @pytest.mark.parametrize("call", ["pretrain", "fit", "clustering"])

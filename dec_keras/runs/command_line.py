@@ -6,7 +6,7 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
-from dec_keras.console import import_tensorflow, script_errors
+from dec_keras.console import Parser, import_tensorflow, script_errors
 from dec_keras.data.reading import ALIASES, DATASETS, ENDINGS, SCALES, Reading, check_size
 from dec_keras.errors import InputError, nearest
 from dec_keras.method.protocols import AUGMENT, BATCH_SIZE, PRETRAINING, PROTOCOLS, STARTS
@@ -66,11 +66,10 @@ def _given(kind, args):
 
 
 def run_parser(method):
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"{method}.py",
         description=f"Cluster a data set with {method}, and score the clusters where it has labels.",
         epilog=f"New data: python {method}.py predict -h",
-        allow_abbrev=False,
     )
     data, of_method, training, output = add_shared_options(parser)
     data.add_argument("positional", metavar="dataset", nargs="?", help="the same as --dataset")
@@ -168,11 +167,10 @@ def argument(check):
 
 
 def predict_parser(method):
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"{method}.py predict",
         description="Assign new data to the clusters of a saved model of DEC or IDEC; they are read and scaled as the "
         "data that it was trained on.",
-        allow_abbrev=False,
     )
     add = parser.add_argument
     add("--model", required=True, help="DEC_model_final.h5 or IDEC_model_final.h5")

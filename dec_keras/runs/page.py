@@ -18,7 +18,7 @@ from dec_keras.plots.clusters import mean_and_deviation
 THUMB = 28  # pixels; larger images are made smaller
 SPRITE_COLUMNS = 50
 GALLERY = 10  # samples of a cluster that are surest, and as many that are least sure
-BYTES = 1_800_000  # of the samples; with the figures a page of under 3 MB
+BYTES = 1_800_000  # of the samples; with the figures a page of about 3 MB
 UNUSUAL = 5  # features that are told of a sample that is no image
 
 

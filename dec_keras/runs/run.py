@@ -96,6 +96,7 @@ def run(method, config, options):
                 said = report(dec, config, data, folder, errors, perf_counter() - begun, options)
                 record.finish(dec, data.y, said)
             if options.figures:
+                print("Drawing embeddings, clusters and curves: this takes about a minute.", flush=True)
                 from dec_keras.runs.drawing import draw  # takes a while
                 from dec_keras.runs.saved_run import load_run, shown
 
