@@ -70,7 +70,7 @@ def test_pretraining_reconstructs_logs_and_saves(dec, blobs, tmp_path, capsys):
     line = r"^Epoch (\d+)/54: loss (\S+)(?:, acc (\S+), nmi (\S+))?, [\d:]+ left$"
     printed = re.findall(line, capsys.readouterr().out, re.M)
     assert [int(epoch) for epoch, *_ in printed] == [*range(1, 54, 6), 54]  # about ten, the last among them
-    assert printed[0][1:] == tuple(f"{float(rows[0][name]):.4f}" for name in ("loss", "acc", "nmi"))
+    assert printed[0][1:] == tuple(f"{float(rows[0][name]):#.4g}" for name in ("loss", "acc", "nmi"))
 
     again = DEC(dec.dims, n_clusters=3)
     again.autoencoder.load_weights(tmp_path / "ae_weights.h5")

@@ -172,7 +172,7 @@ class _Pretraining:
 
         def rewrite(epoch, done):
             values = {"loss": trainer.losses()["loss"]} | scores
-            shown = ", ".join(f"{name} {value:.3g}" for name, value in values.items())
+            shown = ", ".join(f"{name} {value:#.3g}" for name, value in values.items())
             progress.rewrite(epoch * steps + done, f"epoch {epoch + 1}/{epochs}, {shown}")
 
         with checkpoint.stoppable(), progress:
@@ -204,7 +204,7 @@ class _Pretraining:
 
     @staticmethod
     def _say(progress, epoch, epochs, steps, logs):
-        values = ", ".join(f"{name} {value:.4g}" for name, value in logs.items())
+        values = ", ".join(f"{name} {value:#.4g}" for name, value in logs.items())
         left = progress.left((epoch + 1) * steps)
         is_due = epoch % max(1, -(-epochs // 10)) == 0
         progress.line(f"Epoch {epoch + 1}/{epochs}: {values}, {left} left", is_due)
