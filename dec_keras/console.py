@@ -29,7 +29,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message):
         wrong = message.removeprefix("unrecognized arguments: ").partition(" ")[0].partition("=")[0]
-        guess = nearest(wrong, self._option_string_actions) if wrong.startswith("-") else ""
+        options = [option.lstrip("-") for option in self._option_string_actions]
+        guess = nearest(wrong.lstrip("-"), options) if wrong.startswith("-") else ""
         self.exit(2, f"{self.prog}: error: {message}.{guess} See {self.prog} -h.\n")
 
 

@@ -428,7 +428,7 @@ def test_two_workers_train_as_one_process_does(tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        (["--pretrain_epoch", "3"], "unrecognized arguments: --pretrain_epoch. Did you mean --pretrain_epochs? See"),
+        (["--pretrain_epoch", "3"], "unrecognized arguments: --pretrain_epoch. Did you mean pretrain_epochs? See"),
         (["--wholly=else"], "unrecognized arguments: --wholly=else. See DEC.py -h."),
     ],
 )
