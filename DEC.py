@@ -115,8 +115,9 @@ class DEC(SeedNames):
         """
         x, y = self._check(x, y)
         options = checked(epochs=epochs, batch_size=batch_size, schedule=schedule, verbose=verbose)
+        options |= {"optimizer": get_optimizer(optimizer)}  # before the folder is made
         options |= {"augment": _check_images(x, augment), "callbacks": callbacks, "resume": resume}
-        pretrain(self, x, y, optimizer=optimizer, folder=_folder(save_dir, resume), **options)
+        pretrain(self, x, y, folder=_folder(save_dir, resume), **options)
 
     def pretrain_layerwise(
         self,

@@ -8,6 +8,7 @@ from DEC import DEC
 from dec_keras import metrics
 from dec_keras.data.samples import Samples
 from dec_keras.errors import InputError
+from dec_keras.files.models import read_attributes
 from dec_keras.method import pretraining as pretraining_module
 from dec_keras.method.initial_centers import kmeans_start
 from dec_keras.method.model import autoencoder
@@ -220,10 +221,16 @@ def test_bad_arguments_of_pretraining_are_told(dec, blobs, tmp_path, arguments):
     assert not (tmp_path / "new").exists()
 
 
+def test_an_unknown_optimizer_leaves_no_folder(dec, blobs, tmp_path):
+    with pytest.raises(ValueError, match="nonsense"):
+        dec.pretrain(blobs[0], optimizer="nonsense", save_dir=tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
 def test_one_batch_is_enough(dec, blobs, tmp_path, schedule):
     dec.pretrain(blobs[0], epochs=1, batch_size=1e20, save_dir=tmp_path, schedule=schedule)
-    assert (tmp_path / "ae_weights.h5").exists()
+    assert read_attributes(tmp_path / "ae_weights.h5")["pretraining"]["run"]["batch_size"] == len(blobs[0])
 
 
 def test_cosine_schedule_is_used(dec, blobs, tmp_path):

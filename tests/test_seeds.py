@@ -165,11 +165,8 @@ def test_pretrain_takes_either_order(blobs, monkeypatch, args, options):
     calls = []
     monkeypatch.setattr("DEC.pretrain", lambda *args, **options: calls.append(options))
     DEC(DIMS, 3).pretrain(blobs[0], *args, **options)
-    assert {name: calls[0][name] for name in ("optimizer", "epochs", "batch_size")} == {
-        "optimizer": "sgd",
-        "epochs": 2,
-        "batch_size": 256,
-    }
+    assert (calls[0]["epochs"], calls[0]["batch_size"]) == (2, 256)
+    assert type(calls[0]["optimizer"]) is SGD
 
 
 @pytest.mark.parametrize("call", ["pretrain", "fit", "clustering"])

@@ -51,7 +51,7 @@ def pretrain(dec, x, y, *, optimizer, epochs, batch_size, augment, folder, sched
         FloatingPointError: if the training diverges; no weights are then written.
         InputError: if `resume` and the checkpoint is of another training, or damaged.
     """
-    optimizer, batch_size = get_optimizer(optimizer), min(batch_size, len(x))
+    optimizer = get_optimizer(optimizer)
     kind = {"pretraining": "end-to-end", "optimizer": configuration(optimizer), "schedule": schedule}
     training = _Pretraining(dec, x, y, epochs, batch_size, augment, folder, callbacks, resume, verbose, kind)
     if training.is_finished():
@@ -76,7 +76,6 @@ def pretrain_layerwise(dec, x, y, *, epochs, batch_size, augment, folder, callba
 
     Other arguments and errors as for `pretrain`.
     """
-    batch_size = min(batch_size, len(x))
     epochs = epochs or -(-PAPER_BATCHES // batches_per_epoch(x, batch_size))
     kind = {"pretraining": "layerwise"}
     training = _Pretraining(dec, x, y, epochs, batch_size, augment, folder, callbacks, resume, verbose, kind)
@@ -114,6 +113,7 @@ class _Pretraining:
     kind: dict[str, Any]
 
     def __post_init__(self):
+        self.batch_size = min(self.batch_size, len(self.x))
         run = self.kind | {"dims": self.dec.dims, "epochs": self.epochs, "batch_size": self.batch_size}
         run |= {"augment": True} if self.augment else {}
         run |= {"seed": self.dec.seed, "samples": len(self.x), "checksum": self.x.checksum}
