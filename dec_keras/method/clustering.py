@@ -112,9 +112,7 @@ def cluster(
     result = _initialize(dec, x, start, update_interval, checkpoint, verbose)
     callbacks = keras.callbacks.CallbackList(callbacks, model=dec.model)
     optimizer = dec.model.optimizer
-    learning_rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
-    of_posterior = posterior_batches(epoch)
-
+    target = _Target(checkpoint.arrays, optimizer, schedule, posterior_batches(epoch))
     p = tf.Variable(tf.zeros((len(x), dec.n_clusters)), trainable=False)
 
     def inputs_and_targets(indices, batch):  # not in the pipeline, which reads ahead: its P would be older
@@ -138,9 +136,7 @@ def cluster(
         callbacks.on_train_begin()
         losses = {}
         for interval in count(checkpoint.epoch):  # so many are done
-            q, result.codes = _assign(dec, x)  # eq. 1, of all samples
-            delta_label = float(np.mean(q.argmax(axis=1) != result.labels))
-            result.q, result.labels = q, q.argmax(axis=1)
+            q, delta_label = _refresh(dec, x, result)  # eq. 1, of all samples
             if "start_confidence" not in checkpoint.kept:
                 checkpoint.kept["start_confidence"] = metrics.confidence(q)
             if interval == len(result.log):  # else it goes on behind an interval that has its row
@@ -149,17 +145,11 @@ def cluster(
                     callbacks.on_epoch_end(interval - 1, row)
                     if result.n_iter == maxiter:
                         break
-                    if delta_label < tol and "posterior" not in checkpoint.arrays:
+                    if delta_label < tol and not target.is_posterior:
                         result.stop_reason = "tol"
                         break
-                    if result.n_iter >= of_posterior:
-                        checkpoint.arrays.pop("posterior", None)
                     checkpoint.keep(interval)
-            posterior = checkpoint.arrays.get("posterior")
-            p.assign(target_distribution(q) if posterior is None else posterior)  # eq. 3
-            if schedule == "cosine":
-                share = 1 if posterior is None else result.n_iter / of_posterior
-                optimizer.learning_rate = _falling(learning_rate, share)
+            p.assign(target.of(q, result.n_iter))  # eq. 3
             callbacks.on_epoch_begin(interval)
             trainer.reset()
             end = min(result.n_iter + update_interval, maxiter)
@@ -170,14 +160,53 @@ def cluster(
                 check_finite(losses["loss"], "the loss")
                 save_if_due()
         callbacks.on_train_end()
-    if schedule == "cosine":
-        optimizer.learning_rate = learning_rate
+    target.end()
     result.start, result.start_confidence = checkpoint.kept.get("start"), checkpoint.kept["start_confidence"]
     result.seconds = checkpoint.seconds
     if folder:
         save_model(dec.model, folder.model(dec.name), dec.attributes)
     dec.result = result
     checkpoint.end()
+
+
+class _Target:
+    """P: at first the start's posterior, if it has one, then eq. 3 of Q; and the learning rate, which falls meanwhile.
+
+    Args:
+        arrays: the checkpoint's, which hold the `posterior` for as long as it is P.
+        optimizer: whose learning rate it is.
+        schedule: as for `cluster`.
+        batches: for which P is the posterior.
+    """
+
+    def __init__(self, arrays, optimizer, schedule, batches):
+        self.arrays, self.optimizer, self.schedule, self.batches = arrays, optimizer, schedule, batches
+        self.learning_rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+
+    @property
+    def is_posterior(self):
+        return "posterior" in self.arrays
+
+    def of(self, q, n_iter):
+        """P of Q after `n_iter` batches."""
+        if n_iter >= self.batches:
+            self.arrays.pop("posterior", None)
+        if self.schedule == "cosine":
+            share = n_iter / self.batches if self.is_posterior else 1
+            self.optimizer.learning_rate = _falling(self.learning_rate, share)
+        return self.arrays["posterior"] if self.is_posterior else target_distribution(q)
+
+    def end(self):
+        """Gives the optimizer its learning rate back."""
+        if self.schedule == "cosine":
+            self.optimizer.learning_rate = self.learning_rate
+
+
+def _refresh(dec, x, result):
+    """Q, labels and codes of all samples, into the ClusteringResult; returns Q and the share of changed labels."""
+    q, result.codes = _assign(dec, x)
+    before, result.q, result.labels = result.labels, q, q.argmax(axis=1)
+    return q, float(np.mean(result.labels != before))
 
 
 def _assign(dec, x):
