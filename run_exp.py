@@ -125,7 +125,7 @@ def trial_process(task, jobs):
         if path.exists() and "error" in json.loads(path.read_text()):
             path.unlink()  # to be tried again
     threads = str(max(1, joblib.cpu_count() // jobs))
-    environment = {name: threads for name in THREADS} | os.environ
+    environment = dict.fromkeys(THREADS, threads) | os.environ
     environment["PYTHONIOENCODING"] = "utf-8:backslashreplace"
     with open(folder / "log.txt", "a", encoding="utf-8") as log:
         streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}

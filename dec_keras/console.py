@@ -125,7 +125,7 @@ class Progress:
         self.begun, self.held_back = perf_counter(), None
         self.bar = None
         if verbose == 1 and is_terminal(sys.stdout):
-            how = {"file": sys.stdout, "dynamic_ncols": True, "bar_format": AT_WORK if not at_most else DONE}
+            how = {"file": sys.stdout, "dynamic_ncols": True, "bar_format": DONE if at_most else AT_WORK}
             self.bar = tqdm(desc=name, total=total, initial=done, **how)
 
     def __enter__(self):

@@ -106,13 +106,14 @@ def embedding_views(run):
 def embedding_panels(run, views):
     """(file name, method, panels) for `embedding`, of each method: before over after, by cluster beside by label."""
     clusters = {cluster: str(cluster) for cluster in range(run.n_clusters)}
-    start_labels = run.labels if run.start_q is None else run.start_q.argmax(axis=1)
+    at_start = run.start_labels
+    start_labels = run.labels if at_start is None else at_start
     y, y_styles = label_styles(run)
     for name, method in dict((view[0], view[1]) for view in views).items():
         panels = []
         for _, _, when, points, axes in (view for view in views if view[0] == name):
             labels, styles = group_styles(start_labels if when == "before" else run.labels, clusters)
-            by = "final cluster" if when == "before" and run.start_q is None else "cluster"
+            by = "final cluster" if when == "before" and at_start is None else "cluster"
             row = [(f"{when} clustering, by {by}", points, axes, labels[run.sample], styles)]
             if y_styles is not None:
                 row.append((f"{when} clustering, by label", points, axes, y[run.sample], y_styles))

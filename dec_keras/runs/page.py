@@ -101,7 +101,7 @@ def _scatter(run, views, shown):
         "confidence": [round(float(run.q[row].max()), 3) for row in rows],
         "features": run.terms and list(map(str, run.terms)),
         "unusual": [] if run.image_shape is not None else _unusual(run.x, rows),
-        "clusters_at_start": [] if run.start_q is None else run.start_q[rows].argmax(axis=1).tolist(),
+        "clusters_at_start": [] if run.start_labels is None else run.start_labels[rows].tolist(),
         "labels": [] if run.y is None else np.unique(run.y, return_inverse=True)[1][rows].tolist(),
     }
 
@@ -131,8 +131,8 @@ def _groupings(run, class_styles):
         return {"title": title, "names": [f"cluster {i}" for i in clusters], "sizes": sizes, "styles": clusters}
 
     found = {"clusters": of_clusters("cluster at the end", run.labels)}
-    if run.start_q is not None:
-        found["clusters_at_start"] = of_clusters("cluster at the start", run.start_q.argmax(axis=1))
+    if run.start_labels is not None:
+        found["clusters_at_start"] = of_clusters("cluster at the start", run.start_labels)
     if run.y is not None:
         classes, sizes = (values.tolist() for values in np.unique(run.y, return_counts=True))
         styles = [class_styles[name] for name in classes]

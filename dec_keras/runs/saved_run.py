@@ -68,6 +68,11 @@ class Run:
     def title(self):
         return f"{self.method} on {Path(str(self.settings.get('dataset', 'data'))).name}"
 
+    @property
+    def start_labels(self):
+        """The clusters before the clustering; None where the run's files do not say."""
+        return None if self.start_q is None else self.start_q.argmax(axis=1)
+
     @functools.cached_property
     def sample(self):
         """Rows of the samples in the embedding's figures and on the page: all, or as many at random as it holds."""
