@@ -1,6 +1,7 @@
 """Seconds of both phases beside matrix products of the same shapes, a plain Keras loop, and ClustPy; and of the starts.
 
     python -m benchmarks.training products                      (pretraining against its matrix products)
+    python -m benchmarks.training split                         (what a pretraining epoch is made of)
     python -m benchmarks.training epoch                         (a pretraining epoch against a plain Keras loop)
     python -m benchmarks.training augmentation                  (an epoch of augmented images against a plain one)
     python -m benchmarks.training interval --dataset usps       (an update interval against a plain Keras loop)
@@ -40,7 +41,7 @@ LONG = 10_000  # batches: as in a real run, steps are compiled by XLA
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("products", "epoch", "augmentation", "interval", "starts", "clustpy"))
+    parser.add_argument("what", choices=("products", "split", "epoch", "augmentation", "interval", "starts", "clustpy"))
     parser.add_argument("--dataset", default="mnist")
     parser.add_argument("--protocol", default="dec-keras")
     parser.add_argument("--rounds", type=int, default=5)
@@ -48,7 +49,8 @@ def main():
     args = parser.parse_args()
     x, y, _ = load(args.dataset)
     print(f"{args.what}, {args.dataset}, {args.protocol}, {os.cpu_count()} cores, TensorFlow {tf.__version__}")
-    Benchmark(x, y, get_settings(args.dataset, args.protocol), args).run()
+    benchmark = Benchmark(x, y, get_settings(args.dataset, args.protocol), args)
+    getattr(benchmark, args.what)()
 
 
 class Benchmark:
@@ -56,13 +58,8 @@ class Benchmark:
 
     def __init__(self, x, y, settings, args):
         self.samples, self.x, self.n_clusters, self.settings, self.args = x, x.x, len(np.unique(y)), settings, args
-        self.epoch = batches_per_epoch(x, BATCH_SIZE)
-        self.interval = settings.update_interval or self.epoch
-
-    def run(self):
-        kinds = {"products": self.products, "epoch": self.an_epoch, "augmentation": self.augmentation}
-        kinds |= {"interval": self.an_interval, "starts": self.starts, "clustpy": self.clustpy}
-        kinds[self.args.what]()
+        self.epoch_batches = batches_per_epoch(x, BATCH_SIZE)
+        self.interval_batches = settings.update_interval or self.epoch_batches
 
     def products(self):
         dec = self.dec()
@@ -70,18 +67,44 @@ class Benchmark:
         widths = [*dec.dims, *dec.dims[-2::-1]]
         flops = 6 * sum(a * b for a, b in itertools.pairwise(widths)) - 2 * widths[0] * widths[1]
         for name, time in seconds.items():
-            print(f"{name:<32}{flops * BATCH_SIZE * self.epoch / time / 1e9:9.1f} GFLOP/s")
+            print(f"{name:<32}{flops * BATCH_SIZE * self.epoch_batches / time / 1e9:9.1f} GFLOP/s")
         ours, theirs = seconds.values()
         print(f"pretraining reaches {theirs / ours:.2f} of the products' rate")
 
-    def an_epoch(self):
+    def split(self):
+        """Each part is what its round takes longer than the one before it; all but the input is of one batch."""
+        dec = self.dec()
+        model, rows = dec.autoencoder, tf.constant(self.samples.rows(slice(BATCH_SIZE)))
+        one_batch = tf.data.Dataset.from_tensors((tf.range(BATCH_SIZE), rows)).repeat()
+        repeated = Trainer(model, one_batch, lambda _, batch: (batch, batch), LONG)
+        read = self.trainer(self.dec())
+
+        @tf.function(jit_compile=True)
+        def gradients():
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean(tf.square(model(rows, training=True) - rows))
+            return tape.gradient(loss, model.trainable_variables)
+
+        medians = self.take_turns(
+            {
+                "matrix products, by XLA": self.matrix_products(dec, jit_compile=True),
+                "activations, loss, gradients": lambda: [gradients() for _ in range(self.epoch_batches)],
+                "optimizer, metrics, calls": lambda: train(repeated, self.epoch_batches),
+                "input": lambda: train(read, self.epoch_batches),
+            }
+        )
+        parts = np.diff(list(medians.values()), prepend=0)
+        for name, part in zip(medians, parts, strict=True):
+            print(f"{name:<32}{part / parts.sum():9.0%}")
+
+    def epoch(self):
         print_ratio(self.pretraining(self.dec(), {"plain loop of train_on_batch": self.plain_epoch()}))
 
     def augmentation(self):
         plain = self.trainer(self.dec())
-        print_ratio(self.pretraining(self.dec(), {"plain": lambda: train(plain, self.epoch)}, augment=0))
+        print_ratio(self.pretraining(self.dec(), {"plain": lambda: train(plain, self.epoch_batches)}, augment=0))
 
-    def an_interval(self):
+    def interval(self):
         print_ratio(self.clustering({"plain Keras loop": self.plain_interval()}))
 
     def starts(self):
@@ -96,10 +119,10 @@ class Benchmark:
 
         k_means = {"KMeans, 20 restarts": lambda: KMeans(k, n_init=20, random_state=0).fit(codes)}
         mixture = {"GaussianMixture, 3 restarts": lambda: GaussianMixture(k, n_init=3, random_state=0).fit(codes)}
-        print_ratio(self.take_turns("k-means", lambda: kmeans_start(codes, k, 0), k_means))
-        print_ratio(self.take_turns("mixture, 30 restarts", lambda: gmm_start(codes, k, 0), mixture))
+        print_ratio(self.take_turns({"k-means": lambda: kmeans_start(codes, k, 0)} | k_means))
+        print_ratio(self.take_turns({"mixture, 30 restarts": lambda: gmm_start(codes, k, 0)} | mixture))
         manifold = {"UMAP, GaussianMixture": umap_and_mixture}
-        print_ratio(self.take_turns("manifold", lambda: manifold_start(codes, k, 0), manifold, rounds=1))
+        print_ratio(self.take_turns({"manifold": lambda: manifold_start(codes, k, 0)} | manifold, n=1))
 
     def clustpy(self):
         """ClustPy takes P from each batch and has no refresh over all samples: none is timed."""
@@ -115,7 +138,7 @@ class Benchmark:
 
                 print("An epoch of each phase")
                 print_ratio(self.pretraining(self.dec(), {"ClustPy": lambda: rivals_turn("pretraining")}))
-                self.interval = self.epoch
+                self.interval_batches = self.epoch_batches
                 print_ratio(self.clustering({"ClustPy": lambda: rivals_turn("clustering")}, refresh=False))
                 rival.stdin.close()
 
@@ -131,7 +154,7 @@ class Benchmark:
 
     def pretraining(self, dec, rival, augment=None):
         trainer = self.trainer(dec, augment)
-        return self.take_turns("pretraining, an epoch", lambda: train(trainer, self.epoch), rival)
+        return self.take_turns({"pretraining, an epoch": lambda: train(trainer, self.epoch_batches)} | rival)
 
     def clustering(self, rival, refresh=True):
         dec = self.dec()
@@ -141,22 +164,21 @@ class Benchmark:
         def with_targets(indices, batch):
             return batch, tf.gather(p, indices)
 
-        def interval():
-            train(trainer, self.interval)
+        def round_():
+            train(trainer, self.interval_batches)
             if refresh:
                 p.assign(target_distribution(_assign(dec, self.samples)[0]))
 
         trainer = Trainer(dec.model, endless_batches(self.samples, BATCH_SIZE), with_targets, LONG)
-        return self.take_turns("clustering, an interval", interval, rival)
+        return self.take_turns({"clustering, an interval": round_} | rival)
 
-    def take_turns(self, name, ours, rival, rounds=None):
-        """{name: median seconds} of our round and of the rival's, by turns, after one of each that warms up."""
-        ((rival_name, rival_round),) = rival.items()
-        rounds = rounds or self.args.rounds
-        rounds = np.array([[seconds(ours), seconds(rival_round)] for _ in range(rounds + 1)])[1:]
-        medians = dict(zip((name, rival_name), np.median(rounds, axis=0), strict=True))
-        for (who, median), times in zip(medians.items(), rounds.T, strict=True):
-            print(f"{who:<32}{median:9.3f} s   ({times.min():.3f} to {times.max():.3f}, {len(times)} rounds)")
+    def take_turns(self, rounds, n=None):
+        """{name: median seconds} of {name: function that does a round}, n times by turns, after one that warms up."""
+        rivals, n = rounds.values(), n or self.args.rounds
+        times = np.array([[seconds(round_) for round_ in rivals] for _ in range(n + 1)])[1:]
+        medians = dict(zip(rounds, np.median(times, axis=0), strict=True))
+        for (who, median), its in zip(medians.items(), times.T, strict=True):
+            print(f"{who:<32}{median:9.3f} s   ({its.min():.3f} to {its.max():.3f}, {n} rounds)")
         return medians
 
     def plain_epoch(self):
@@ -179,19 +201,19 @@ class Benchmark:
 
         def interval():
             p = target_distribution(model.predict(self.x, verbose=0))
-            for start in itertools.islice(starts, self.interval):
+            for start in itertools.islice(starts, self.interval_batches):
                 rows = slice(start, min(start + BATCH_SIZE, n))
                 model.train_on_batch(self.x[rows], p[rows])
 
         return interval
 
-    def matrix_products(self, dec):
+    def matrix_products(self, dec, jit_compile=False):
         """An epoch of nothing but the products: one forward and two back for each layer, one back for the first."""
         widths = [*dec.dims, *dec.dims[-2::-1]]
         shapes = [((BATCH_SIZE, a), (a, b), (BATCH_SIZE, b)) for a, b in itertools.pairwise(widths)]
         layers = [[tf.random.normal(shape) for shape in layer] for layer in shapes]
 
-        @tf.function
+        @tf.function(jit_compile=jit_compile)
         def batch():
             products = []
             for i, (x, weights, gradient) in enumerate(layers):
@@ -200,7 +222,7 @@ class Benchmark:
                     products.append(tf.matmul(gradient, weights, transpose_b=True))
             return tf.add_n([product[0, 0] for product in products])
 
-        return lambda: [batch() for _ in range(self.epoch)]
+        return lambda: [batch() for _ in range(self.epoch_batches)]
 
 
 def train(trainer, n):
