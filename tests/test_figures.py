@@ -473,7 +473,7 @@ def test_reconstructions_are_numbered_with_their_error():
     assert [tick.get_loc() for tick in axis.xaxis.get_major_ticks()] == [text.get_position()[0] for text in axis.texts]
 
 
-def test_figures_of_a_paper_have_no_title_a_columns_width_and_pdf(tmp_path, capsys):
+def test_figures_of_a_paper_have_no_title_a_columns_width_and_pdf(tmp_path, capsys, without_umap):
     run = made(10)
     run.folder, run.terms = RunFolder(tmp_path), [f"column {i}" for i in range(24)]
     run.decoders = {"DEC": lambda x: x / 2}
