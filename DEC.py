@@ -221,10 +221,7 @@ class DEC(SeedNames):
         """Loads `DEC_model_final.h5`, or a `.h5` file of weights by Keras 2; see `files.models.load_weights`."""
         load_weights(self.model, weights)
 
-    @staticmethod
-    def target_distribution(q: np.ndarray) -> np.ndarray:
-        """P of Q; see `model.target_distribution`."""
-        return target_distribution(q)
+    target_distribution = staticmethod(target_distribution)
 
     @staticmethod
     def targets(x: Any, p: Any) -> Any:
@@ -265,6 +262,6 @@ def _folder(save_dir, resume):
 
 
 if __name__ == "__main__":
-    from dec_keras.runs.script import run_script
+    from dec_keras.runs.run import run_script
 
     run_script(DEC, *command_line)

@@ -63,6 +63,6 @@ class IDEC(IDECSeedNames, DEC):
 
 
 if __name__ == "__main__":
-    from dec_keras.runs.script import run_script
+    from dec_keras.runs.run import run_script
 
     run_script(IDEC, *command_line)

@@ -7,11 +7,12 @@ python choose_k.py -h
 
 import logging
 import re
+from functools import partial
 from pathlib import Path
 
 from dec_keras.console import Parser, import_tensorflow, script_errors
 from dec_keras.errors import InputError, check_share
-from dec_keras.runs.command_line import add_shared_options, argument, check_paths, config_of
+from dec_keras.runs.command_line import add_shared_options, check_paths, config_of
 
 
 def main(arguments=None):
@@ -35,21 +36,17 @@ def parse(arguments=None):
     *_, output = add_shared_options(parser)
     compared = parser.add_argument_group("comparison")
     numbers = "the numbers of clusters to compare, from:to (default: 2:20)"
-    compared.add_argument("--k", type=argument(_numbers), default=range(2, 21), metavar="FROM:TO", help=numbers)
+    compared.add_argument("--k", type=_numbers, default=range(2, 21), metavar="FROM:TO", help=numbers)
     share = "share of the samples that G's validation loss is taken on (default: %(default)s)"
-    check = argument(lambda text: check_share("the value", text))
+    check = partial(check_share, "the value")
     compared.add_argument("--validation", type=check, default=0.2, metavar="SHARE", help=share)
     folder = "folder of the results (default: results/choose_k/ and the data set's name)"
     output.add_argument("--save_dir", type=Path, help=folder)
     args = parser.parse_args(arguments)
     config = config_of(parser, "DEC", args, args.dataset or "mnist", n_clusters=args.k[-1])
-    args.save_dir = args.save_dir or Path("results", "choose_k", _name(config.dataset_name))
+    name = Path(config.dataset_name.partition(":")[0]).resolve().stem  # without the array in it, or its ending
+    args.save_dir = args.save_dir or Path("results", "choose_k", name)
     return args, config
-
-
-def _name(dataset):
-    """A data set's name, or that of its file, without its ending and the array in it, or of its folder."""
-    return Path(dataset.partition(":")[0]).resolve().stem
 
 
 def _numbers(text):

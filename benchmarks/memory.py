@@ -24,7 +24,6 @@ import tensorflow as tf
 from DEC import DEC
 from dec_keras.data.datasets import load
 from dec_keras.data.samples import Samples
-from dec_keras.method.clustering import _assign
 from dec_keras.method.initial_centers import kmeans_start
 from dec_keras.method.model import target_distribution
 from dec_keras.method.protocols import BATCH_SIZE, CODE_DIMS
@@ -75,9 +74,9 @@ def train(x, n_clusters=10, steps=200):
     times["k-means"] = perf_counter() - start
 
     dec.model.get_layer("clustering").set_weights([centers])
-    p = tf.Variable(target_distribution(_assign(dec, x)[0]), trainable=False)
+    p = tf.Variable(target_distribution(predict(dec.assigner, x)[0]), trainable=False)
     start = perf_counter()
-    p.assign(target_distribution(_assign(dec, x)[0]))
+    p.assign(target_distribution(predict(dec.assigner, x)[0]))
     times["refresh of P"] = perf_counter() - start
     targets = lambda indices, batch: (batch, tf.gather(p, indices))  # noqa: E731
     times["clustering batch"] = fit(dec.model, x, targets, None, steps)

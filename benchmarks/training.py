@@ -29,7 +29,6 @@ from sklearn.mixture import GaussianMixture
 
 from DEC import DEC
 from dec_keras.data.datasets import load
-from dec_keras.method.clustering import _assign
 from dec_keras.method.initial_centers import gmm_start, kmeans_start, manifold_start
 from dec_keras.method.model import target_distribution
 from dec_keras.method.protocols import BATCH_SIZE, CODE_DIMS, get_settings
@@ -159,7 +158,7 @@ class Benchmark:
     def clustering(self, rival, refresh=True):
         dec = self.dec()
         dec.compile(self.settings.optimizer)
-        p = tf.Variable(target_distribution(_assign(dec, self.samples)[0]), trainable=False)
+        p = tf.Variable(target_distribution(predict(dec.assigner, self.samples)[0]), trainable=False)
 
         def with_targets(indices, batch):
             return batch, tf.gather(p, indices)
@@ -167,7 +166,7 @@ class Benchmark:
         def round_():
             train(trainer, self.interval_batches)
             if refresh:
-                p.assign(target_distribution(_assign(dec, self.samples)[0]))
+                p.assign(target_distribution(predict(dec.assigner, self.samples)[0]))
 
         trainer = Trainer(dec.model, endless_batches(self.samples, BATCH_SIZE), with_targets, LONG)
         return self.take_turns({"clustering, an interval": round_} | rival)

@@ -2,12 +2,13 @@
 
 import difflib
 import math
+from argparse import ArgumentTypeError
 
 import numpy as np
 
 
-class InputError(ValueError):
-    """Bad input: the message says in one sentence what was wrong and what to do."""
+class InputError(ArgumentTypeError, ValueError):
+    """Bad input: the message says in one sentence what was wrong and what to do; argparse takes it for its own."""
 
 
 def float_or_nan(value):

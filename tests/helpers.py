@@ -12,7 +12,7 @@ from dec_keras.files.atomic import TEMPORARY
 from dec_keras.method import protocols
 from dec_keras.runs.command_line import parse_run
 from dec_keras.runs.run import run as run_config
-from dec_keras.runs.script import run_script
+from dec_keras.runs.run import run_script
 
 ROOT = Path(__file__).resolve().parent.parent
 DIMS = [6, 16, 16, 3]

@@ -18,23 +18,20 @@ FIGURES = (
 )
 
 
+def _named(name):
+    return property(lambda folder: folder.path / name)
+
+
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths in the folder of a run.
-
-    Attributes:
-        path: Path of the folder.
-    """
+    """Paths in the folder of a run, whose own is `path`."""
 
     path: Path
 
-    @property
-    def ae_weights(self):
-        return self.path / "ae_weights.h5"
-
-    @property
-    def pretrain_log(self):
-        return self.path / "pretrain_log.csv"
+    ae_weights, pretrain_log = _named("ae_weights.h5"), _named("pretrain_log.csv")
+    record, report = _named("run.json"), _named("report.html")
+    labels, embedding, centers = _named("labels.csv"), _named("embedding.npy"), _named("centers.npy")
+    figures = _named("figures")
 
     def layer_log(self, i):
         return self.path / f"pretrain_layer_{i}_log.csv"
@@ -53,30 +50,6 @@ class RunFolder:
     def intermediate_models(self, method):
         """Those that are there, the start's among them."""
         return [path for path in self.path.glob(f"{method}_model_*.h5") if re.search(r"_\d+\.h5$", path.name)]
-
-    @property
-    def record(self):
-        return self.path / "run.json"
-
-    @property
-    def labels(self):
-        return self.path / "labels.csv"
-
-    @property
-    def embedding(self):
-        return self.path / "embedding.npy"
-
-    @property
-    def centers(self):
-        return self.path / "centers.npy"
-
-    @property
-    def figures(self):
-        return self.path / "figures"
-
-    @property
-    def report(self):
-        return self.path / "report.html"
 
     def tensorboard(self, phase):
         """phase: "pretraining", or the method."""

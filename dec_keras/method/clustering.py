@@ -20,7 +20,7 @@ from dec_keras.method.initial_centers import STARTS, Start
 from dec_keras.method.model import target_distribution
 from dec_keras.method.protocols import posterior_batches
 from dec_keras.training.checkpoint import Checkpoint
-from dec_keras.training.pipeline import batches_per_epoch, endless_batches, predict, predictions
+from dec_keras.training.pipeline import batches_per_epoch, endless_batches, predict
 from dec_keras.training.steps import Trainer, configuration
 
 FASTER = 10  # times the learning rate while P is a posterior, at first, with the schedule "cosine"
@@ -170,13 +170,8 @@ def cluster(
 
 
 class _Target:
-    """P: at first the start's posterior, if it has one, then eq. 3 of Q; and the learning rate, which falls meanwhile.
-
-    Args:
-        arrays: the checkpoint's, which hold the `posterior` for as long as it is P.
-        optimizer: whose learning rate it is.
-        schedule: as for `cluster`.
-        batches: for which P is the posterior.
+    """P: for `batches` the start's posterior, which the checkpoint's `arrays` hold so long, if it has one; then eq. 3
+    of Q. And the optimizer's learning rate, which falls meanwhile by the schedule "cosine".
     """
 
     def __init__(self, arrays, optimizer, schedule, batches):
@@ -193,7 +188,8 @@ class _Target:
             self.arrays.pop("posterior", None)
         if self.schedule == "cosine":
             share = n_iter / self.batches if self.is_posterior else 1
-            self.optimizer.learning_rate = _falling(self.learning_rate, share)
+            times = 1 + (FASTER - 1) * (1 + math.cos(math.pi * share)) / 2
+            self.optimizer.learning_rate = self.learning_rate * times
         return self.arrays["posterior"] if self.is_posterior else target_distribution(q)
 
     def end(self):
@@ -204,28 +200,16 @@ class _Target:
 
 def _refresh(dec, x, result):
     """Q, labels and codes of all samples, into the ClusteringResult; returns Q and the share of changed labels."""
-    q, result.codes = _assign(dec, x)
+    q, result.codes = predict(dec.assigner, x)
+    check_finite(q, "the soft assignment")
     before, result.q, result.labels = result.labels, q, q.argmax(axis=1)
     return q, float(np.mean(result.labels != before))
-
-
-def _assign(dec, x):
-    """Q and the codes of all samples: float32 arrays of shape `(n, k)` and `(n, dims[-1])`."""
-    outputs = [(q.numpy(), codes.numpy()) for _, (q, codes) in predictions(dec.assigner, x)]
-    q, codes = map(np.concatenate, zip(*outputs, strict=True))
-    check_finite(q, "the soft assignment")
-    return q, codes
 
 
 def _augmentation_seed(dec, checkpoint):
     """The model's own seed, whatever was drawn before, so that a resumed run and a sweep draw as an unbroken run."""
     drawn = random.getrandbits(31) if dec.seed is None else int(dec.seed)
     return checkpoint.kept.setdefault("augmentation", drawn)
-
-
-def _falling(learning_rate, share):
-    """The learning rate after a share, in [0, 1], of the schedule "cosine" that ends at `learning_rate`."""
-    return learning_rate * (1 + (FASTER - 1) * (1 + math.cos(math.pi * share)) / 2)
 
 
 def _initialize(dec, x, start, update_interval, checkpoint, verbose):
@@ -277,7 +261,8 @@ class _Log:
         values = scores | {column: losses[name] for name, column in self.losses.items() if name in losses}
         row = {name: round(float(value), 5) for name, value in (values | {"delta_label": delta_label}).items()}
         text = ", ".join(f"{name} = {value:.5f}" for name, value in row.items())
-        self.progress.line(f"Iter {result.n_iter}: {text}", is_due=_is_round(len(self.table.rows)))
+        is_due = str(len(self.table.rows)).rstrip("0") in ("", "1", "2", "5")  # rows 0, 1, 2, 5, 10, 20, 50, ...
+        self.progress.line(f"Iter {result.n_iter}: {text}", is_due)
         shown = [f"loss {row[name]:.4g}" for name in list(self.losses.values())[:1] if name in row]
         shown += [f"{delta_label:.2%} changed", *([f"nmi {row['nmi']:.4f}"] if scores else [])]
         self.last = ", ".join(shown)
@@ -288,8 +273,3 @@ class _Log:
     def rewrite(self, begun, done):
         """Shows in a terminal that `done` batches are done behind `begun`, and what the last row has."""
         self.progress.rewrite(begun + done, f"batch {begun + done} of at most {self.progress.total}, {self.last}")
-
-
-def _is_round(number):
-    """Whether a number is 0, 1, 2, 5, 10, 20, 50, ...: a run's first rows, and then fewer and fewer of them."""
-    return str(number).rstrip("0") in ("", "1", "2", "5")

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from dec_keras import metrics
 from dec_keras.console import Progress
-from dec_keras.errors import InputError
+from dec_keras.errors import InputError, check_choice
 
 MANY_CODES = 100_000  # past these k-means goes through the codes in mini-batches, and a mixture is fitted to a sample
 MINI_BATCH = 4096  # codes, of k-means in mini-batches
@@ -60,9 +60,6 @@ def kmeans_start(
         seed: int, or None for NumPy's global random state.
         n_init: number of restarts.
         verbose: 0 is silent, but for warnings; more shows the progress of what takes long.
-
-    Returns:
-        Start.
     """
     kmeans = KMeans(n_clusters, n_init=n_init, random_state=seed)
     if codes.shape[0] > MANY_CODES:
@@ -122,11 +119,8 @@ def auto_start(
     there are no more samples than neighbors.
 
     They are where their mean silhouette is at least `SEPARATE`. UMAP and a mixture give clusters of any codes, and of
-    codes without gaps, such as those of text, other ones for every seed.
-
-    Args:
-        on_manifold: what `manifold_start` gives, where that is known.
-        others: as for `kmeans_start`.
+    codes without gaps, such as those of text, other ones for every seed. `on_manifold` is what `manifold_start` gives,
+    where that is known; the others are as for `kmeans_start`.
     """
     if len(codes) <= N_NEIGHBORS:
         return kmeans_start(codes, n_clusters, seed, verbose=verbose)
@@ -144,11 +138,7 @@ def umap_of(
     seed: int | None = None,
     verbose: int = 0,
 ) -> np.ndarray:
-    """UMAP of x, of shape `(n, d)`, with min_dist 0: float32 array of shape `(n, n_components)`, see `manifold_start`.
-
-    Raises:
-        InputError: if there are no more samples than neighbors.
-    """
+    """UMAP of x, of shape `(n, d)`, as in `manifold_start`: float32 array of shape `(n, n_components)`."""
     import umap  # takes seconds
 
     n = x.shape[0]
@@ -216,9 +206,9 @@ STARTS = {"kmeans": kmeans_start, "gmm": gmm_start, "manifold": manifold_start, 
 
 def check_start(start: str | Start, n: int) -> None:
     """Raises InputError unless `start` is a Start of n samples or names one of `STARTS`."""
-    if not isinstance(start, Start) and start not in STARTS:
-        raise InputError(f"start is {start!r}: choose from {', '.join(STARTS)}.")
-    if isinstance(start, Start) and np.shape(start.labels) != (n,):
+    if not isinstance(start, Start):
+        check_choice("start", start, STARTS)
+    elif np.shape(start.labels) != (n,):
         raise InputError(f"start has labels of shape {np.shape(start.labels)} for {n} samples: give one a sample.")
 
 

@@ -1,22 +1,16 @@
 """Pretraining of the autoencoder: end to end, or layer by layer as in the DEC paper (section 3.2)."""
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import keras
-import numpy as np
 from keras import layers
 
 from dec_keras import metrics
 from dec_keras.console import Progress
-from dec_keras.data.samples import Samples
 from dec_keras.errors import check_finite, check_number
 from dec_keras.files.atomic import GrowingTable
 from dec_keras.files.models import load_weights, read_attributes, save_model
-from dec_keras.files.run_folder import RunFolder
 from dec_keras.method.initial_centers import kmeans_start
 from dec_keras.method.protocols import PAPER_BATCHES
 from dec_keras.training.checkpoint import Checkpoint, as_json
@@ -92,48 +86,29 @@ def pretrain_layerwise(dec, x, y, *, epochs, batch_size, augment, folder, callba
     training.save()
 
 
-@dataclass
 class _Pretraining:
-    """One pretraining: what its stages (layers, and all of them together) share. Attributes as `pretrain` has them.
-
-    Attributes:
-        kind: dict of the settings that must match to resume it, beside the others.
+    """One pretraining: what its stages (layers, and all of them together) share. Arguments as `pretrain` has them, and
+    `kind`, a dict of the settings that must match to resume it, beside the others.
     """
 
-    dec: Any
-    x: Samples
-    y: np.ndarray | None
-    epochs: int
-    batch_size: int
-    augment: bool
-    folder: RunFolder | None
-    callbacks: Sequence[keras.callbacks.Callback]
-    resume: bool
-    verbose: int
-    kind: dict[str, Any]
-
-    def __post_init__(self):
-        self.batch_size = min(self.batch_size, len(self.x))
-        run = self.kind | {"dims": self.dec.dims, "epochs": self.epochs, "batch_size": self.batch_size}
-        run |= {"augment": True} if self.augment else {}
-        run |= {"seed": self.dec.seed, "samples": len(self.x), "checksum": self.x.checksum}
-        self.run = as_json(run)
+    def __init__(self, dec, x, y, epochs, batch_size, augment, folder, callbacks, resume, verbose, kind):
+        self.dec, self.x, self.y, self.epochs, self.batch_size = dec, x, y, epochs, min(batch_size, len(x))
+        self.augment, self.folder, self.callbacks = augment, folder, callbacks
+        self.resume, self.verbose = resume, verbose
+        run = kind | {"dims": dec.dims, "epochs": epochs, "batch_size": self.batch_size}
+        run |= {"augment": True} if augment else {}
+        self.run = as_json(run | {"seed": dec.seed, "samples": len(x), "checksum": x.checksum})
 
     def is_finished(self):
         """Whether one that is to be resumed came to its end: its weights are loaded. Else its checkpoint is read."""
-        if self.folder and self.resume and self._load_finished():
-            return True
-        self.checkpoint = Checkpoint(self.folder and self.folder.checkpoint("pretrain"), self.run, self.resume)
-        return False
-
-    def _load_finished(self):
-        path = self.folder.ae_weights
-        pretraining = read_attributes(path).get("pretraining") if path.is_file() else None
-        if not isinstance(pretraining, dict) or pretraining.get("run") != self.run:
+        path = self.folder and self.folder.ae_weights
+        kept = read_attributes(path).get("pretraining") if path and self.resume and path.is_file() else None
+        if not isinstance(kept, dict) or kept.get("run") != self.run:
+            self.checkpoint = Checkpoint(self.folder and self.folder.checkpoint("pretrain"), self.run, self.resume)
             return False
         load_weights(self.dec.autoencoder, path)
-        seconds = check_number(f"the pretraining's time in {path}", pretraining.get("seconds"), at_least=0)
-        self.dec.pretrain_seconds = seconds
+        what = f"the pretraining's time in {path}"
+        self.dec.pretrain_seconds = check_number(what, kept.get("seconds"), at_least=0)
         if self.verbose:
             print(f"Pretrained already: {path}")
         return True
@@ -187,7 +162,9 @@ class _Pretraining:
                 scored = self._scored(epoch) if layer is None else {}
                 scores |= scored
                 logs |= scored
-                self._say(progress, epoch, epochs, steps, logs)
+                values = ", ".join(f"{name} {value:#.4g}" for name, value in logs.items())
+                said = f"Epoch {epoch + 1}/{epochs}: {values}, {progress.left((epoch + 1) * steps)} left"
+                progress.line(said, is_due=epoch % max(1, -(-epochs // 10)) == 0)
                 callbacks.on_epoch_end(epoch, logs)
                 table.add({"epoch": epoch} | {name: logs.get(name, "NA") for name in table.columns[1:]})
                 if model.stop_training:  # as callbacks such as EarlyStopping ask for
@@ -201,13 +178,6 @@ class _Pretraining:
             return {}
         _, labels, *_ = kmeans_start(predict(self.dec.encoder, self.x), self.dec.n_clusters, self.dec.seed)
         return {"acc": metrics.acc(self.y, labels), "nmi": metrics.nmi(self.y, labels)}
-
-    @staticmethod
-    def _say(progress, epoch, epochs, steps, logs):
-        values = ", ".join(f"{name} {value:#.4g}" for name, value in logs.items())
-        left = progress.left((epoch + 1) * steps)
-        is_due = epoch % max(1, -(-epochs // 10)) == 0
-        progress.line(f"Epoch {epoch + 1}/{epochs}: {values}, {left} left", is_due)
 
 
 def _denoiser(dec, i):

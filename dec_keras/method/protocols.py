@@ -26,7 +26,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from dec_keras.data.reading import DATASETS, check_scale
-from dec_keras.errors import InputError, check_choice, check_number, check_share, check_whole
+from dec_keras.errors import check_choice, check_number, check_share, check_whole
 
 BATCH_SIZE = 256  # every source
 MAXITER = 20_000  # DEC-keras, IDEC
@@ -110,11 +110,6 @@ def posterior_batches(epoch):
     20 epochs; but a small data set needs 800 batches until Q has learnt it.
     """
     return max(20 * epoch, 800)
-
-
-def own_length(pretraining):
-    """How long a kind of pretraining takes by itself: epochs, or one of `LENGTHS`."""
-    return PAPER_LENGTH if pretraining == "layerwise" else Settings.pretrain_epochs
 
 
 def resolve(settings, n, batch_size, is_image=False):
@@ -279,23 +274,17 @@ IDEC_OF = {
 }
 
 
-def get_settings(dataset, protocol="dec-keras", method="DEC"):
-    """The settings of a protocol for a data set and method.
+def get_settings(dataset, protocol="dec-keras", method="DEC", pretraining=None):
+    """The Settings of a protocol for a data set and method, or an InputError.
 
     Args:
         dataset: a name of `DATASETS`; anything else (a file's path) gets the protocol's row `other`.
-        protocol: a name of `PROTOCOLS`.
-        method: "DEC" or "IDEC".
-
-    Returns:
-        Settings.
-
-    Raises:
-        InputError: if there is no such protocol.
+        pretraining: in place of the protocol's, of `PRETRAINING`, and as long as it takes by itself; or None.
     """
-    if protocol not in PROTOCOLS:
-        raise InputError(f"There is no protocol {protocol!r}: choose from {', '.join(PROTOCOLS)}.")
-    settings = _row(PROTOCOLS[protocol], dataset)
+    settings = _row(PROTOCOLS[check_choice("protocol", protocol, PROTOCOLS)], dataset)
+    if pretraining not in (None, settings.pretraining):
+        length = PAPER_LENGTH if pretraining == "layerwise" else Settings.pretrain_epochs
+        settings = replace(settings, pretraining=pretraining, pretrain_epochs=length)
     if settings.scale == "auto" and dataset in DATASETS:  # which `load_data` scales
         settings = replace(settings, scale=1.0)
     if method == "IDEC" and protocol in IDEC_OF:

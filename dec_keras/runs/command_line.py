@@ -1,6 +1,5 @@
 """The options that DEC.py, IDEC.py and choose_k.py share. Loads no TensorFlow, so that -h and errors come at once."""
 
-import argparse
 import shlex
 import sys
 from dataclasses import fields
@@ -101,8 +100,8 @@ def add_shared_options(parser):
     add("--id_column", help=identifier)
     add("--drop_columns", nargs="+", metavar="COLUMN", help="columns of a table that are not used, by name or number")
     header = "whether the first line of a table names its columns (default: found out, or asked)"
-    add("--header", type=argument(_yes_or_no), metavar="yes|no", help=header)
-    add("--image_size", type=argument(check_size), help="HEIGHT or HEIGHTxWIDTH that images are brought to")
+    add("--header", type=_yes_or_no, metavar="yes|no", help=header)
+    add("--image_size", type=check_size, help="HEIGHT or HEIGHTxWIDTH that images are brought to")
     add("--color", action="store_true", help="read images in colour, not in grey")
     add("--labels_from_folders", action="store_true", help="an image's label is the name of the subfolder it is in")
     scale = f"how x is scaled: {', '.join(SCALES)}, or a number that it is multiplied by"
@@ -152,18 +151,6 @@ def _yes_or_no(text):
     if text not in ("yes", "no"):
         raise InputError(f"the value is {text}: give yes or no.")
     return text == "yes"
-
-
-def argument(check):
-    """`check` as an argparse type: its InputError becomes argparse's."""
-
-    def convert(text):
-        try:
-            return check(text)
-        except InputError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
-
-    return convert
 
 
 def predict_parser(method):

@@ -6,19 +6,7 @@ from typing import Any
 
 from dec_keras.data.reading import ALIASES, DATASETS, SCALES, Reading, describe_factor
 from dec_keras.errors import InputError
-from dec_keras.method.protocols import (
-    ADAM,
-    BATCH_SIZE,
-    CHECKS,
-    LENGTHS,
-    STARTS,
-    Settings,
-    get_settings,
-    own_length,
-    resolve,
-)
-
-FROM_PROTOCOL = tuple(row.name for row in fields(Settings))
+from dec_keras.method.protocols import ADAM, BATCH_SIZE, CHECKS, LENGTHS, STARTS, get_settings, resolve
 
 
 @dataclass(frozen=True)
@@ -84,11 +72,8 @@ class RunConfig:
 
     def with_protocol(self) -> "RunConfig":
         """The config in which the protocol's settings stand where None stood."""
-        row = get_settings(self.dataset_name, self.protocol, self.method)
-        if self.pretraining not in (None, row.pretraining):
-            row = replace(row, pretraining=self.pretraining, pretrain_epochs=own_length(self.pretraining))
-        missing = {name: getattr(row, name) for name in FROM_PROTOCOL if getattr(self, name) is None}
-        return replace(self, **missing)
+        row = vars(get_settings(self.dataset_name, self.protocol, self.method, self.pretraining))
+        return replace(self, **{name: value for name, value in row.items() if getattr(self, name) is None})
 
     def pretrain(self, dec: Any, x: Any, y: Any = None, **files: Any) -> None:
         """Pretrains a DEC; `files` are arguments that no setting has, such as `save_dir`."""

@@ -50,9 +50,8 @@ def left_out(run):
     given = run.settings.get("ae_weights")
     parts = ["the pretraining's curve"] if given else []
     parts += ["reconstructions"] if run.image_shape is not None and not run.decoders else []
-    why = (
-        f"the autoencoder was not pretrained in this run but given, {given}" if given else "ae_weights.h5 is not there"
-    )
+    why = "ae_weights.h5 is not there"
+    why = f"the autoencoder was not pretrained in this run but given, {given}" if given else why
     return f"Left out: {' and '.join(parts)}, since {why}." if parts else ""
 
 
@@ -80,10 +79,8 @@ def run_figures(run, views, paper=False):
         made["top_samples"] = "Top samples", top_samples(best_of_each(run), title(": surest samples"))
         if run.decoders:
             rows, clusters, errors = one_each(run)
-            made["reconstructions"] = (
-                "Reconstructions",
-                reconstructions(rows, title(": reconstructions"), clusters, errors),
-            )
+            figure = reconstructions(rows, title(": reconstructions"), clusters, errors)
+            made["reconstructions"] = "Reconstructions", figure
     if run.terms is not None:
         words = "terms" if run.x.is_sparse else "features"  # few columns of a table are words
         figure = top_terms(run.x, run.labels, run.n_clusters, run.terms, title(f": {words} of each cluster"))
@@ -134,9 +131,8 @@ def label_styles(run):
 def class_styles(run):
     """{class: index of colour and marker}; {} without labels."""
     y, styles = label_styles(run)
-    return (
-        {} if y is None else {name: styles[group].index for name, group in zip(run.y.tolist(), y.tolist(), strict=True)}
-    )
+    groups = () if y is None else zip(run.y.tolist(), y.tolist(), strict=True)
+    return {name: styles[group].index for name, group in groups}
 
 
 def best_of_each(run):

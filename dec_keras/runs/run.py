@@ -1,7 +1,6 @@
 """One run: load, scale, pretrain, cluster, score, save, and report."""
 
 import math
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from time import perf_counter
 
@@ -9,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dec_keras.console import wrapped
+from dec_keras.console import script_errors, wrapped
 from dec_keras.data import reading
 from dec_keras.data.datasets import load
 from dec_keras.data.samples import Samples
@@ -22,7 +21,7 @@ from dec_keras.method.clustering import cluster
 from dec_keras.method.pretraining import pretrain, pretrain_layerwise
 from dec_keras.plots import tensorboard
 from dec_keras.runs.config import describe
-from dec_keras.runs.predict import write_labels
+from dec_keras.runs.predict import predict_file, write_labels
 from dec_keras.runs.record import Record
 from dec_keras.runs.verdict import report
 from dec_keras.training.pipeline import predictions
@@ -50,6 +49,17 @@ class Data:
     y: np.ndarray | None
     scaler: Scaler
     about: reading.About
+
+
+def run_script(method, config, options):
+    """What DEC.py and IDEC.py do with the results of `parse_run`; bad input ends in a sentence and exit code 2."""
+    can_go_on = config is not None and options.strategy != "multiworker"
+    how_to_go_on = " The same command with --resume goes on." if can_go_on else ""
+    with script_errors(f"{method.name}.py", f"Stopped.{how_to_go_on}"):
+        if config is None:
+            predict_file(options)
+        else:
+            run(method, config, options)
 
 
 def run(method, config, options):
@@ -88,9 +98,12 @@ def run(method, config, options):
                     train = pretrain_layerwise if config.pretraining == "layerwise" else pretrain
                     train(dec, data.x, data.y, **config.pretrain_arguments(), **output(folder, "pretraining", options))
                 start_error = reconstruction_error(dec, data.x)
-                with finished_if_done(dec):
-                    files = output(folder, dec.name, options) | {"save_models": options.save_models}
+                files = output(folder, dec.name, options) | {"save_models": options.save_models}
+                try:
                     cluster(dec, data.x, data.y, **config.fit_arguments(), **files)
+                except KeyboardInterrupt:
+                    if dec.result is None:  # else it came in the last interval, and what is left to do takes seconds
+                        raise
                 save_assignments(dec, data, folder, options)
                 errors = start_error, reconstruction_error(dec, data.x)
                 said = report(dec, config, data, folder, errors, perf_counter() - begun, options)
@@ -132,12 +145,9 @@ def _scale_of_weights(path, asked, of_protocol):
             )
         return of_protocol
     if asked is not None and not scaler.is_asked(asked):
-        raise InputError(f"{path} was trained with --scale {_shown(scaler.name)}: leave --scale {_shown(asked)} out.")
+        had, has = (scale if isinstance(scale, str) else f"{scale:g}" for scale in (scaler.name, asked))
+        raise InputError(f"{path} was trained with --scale {had}: leave --scale {has} out.")
     return scaler
-
-
-def _shown(scale):
-    return scale if isinstance(scale, str) else f"{scale:g}"
 
 
 def number_of_clusters(asked, x, y):
@@ -168,16 +178,6 @@ def build(method, config, data):
     return dec
 
 
-@contextmanager
-def finished_if_done(dec):
-    """A Ctrl-C that came in the last interval does not end the run: what is left to do takes seconds."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        if dec.result is None:
-            raise
-
-
 def output(folder, phase, options):
     """The arguments of a phase that say where its files go, and what it prints."""
     callbacks = [tensorboard.log(folder.tensorboard(phase), keep=options.resume)] if options.tensorboard else []
@@ -203,11 +203,8 @@ def reconstruction_error(dec, x):
 
 
 def print_settings(settings, folder):
-    if (
-        settings["dataset"] in ("mnist", "fmnist")
-        and settings["pretrain_epochs"] >= LONG
-        and not settings["ae_weights"]
-    ):
+    is_long = settings["pretrain_epochs"] >= LONG and not settings["ae_weights"]
+    if settings["dataset"] in ("mnist", "fmnist") and is_long:
         print("This takes over an hour on two CPU cores; --protocol fast takes minutes.")
     print("Settings")
     for name, value in (describe(settings) | {"results": folder.path}).items():

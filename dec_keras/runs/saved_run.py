@@ -19,7 +19,7 @@ from dec_keras.plots.clusters import as_images
 from dec_keras.runs import page, verdict
 from dec_keras.runs.config import describe
 from dec_keras.runs.predict import check_fits
-from dec_keras.training.pipeline import predictions
+from dec_keras.training.pipeline import predict
 
 
 @dataclass
@@ -187,13 +187,9 @@ def _predict(model, x):
     """q, codes, and a function from samples to their reconstructions; None for what a saved model does not have."""
     parts = [layer.name for layer in model.layers]
     code = [name for name in parts if name.startswith("encoder_")][-1]
-    wanted = keras.Model(
-        model.input, {name: model.get_layer(name).output for name in ("clustering", code) if name in parts}
-    )
-    outputs = [output for _, output in predictions(wanted, x)]
-    q, z = (
-        np.concatenate([output[name] for output in outputs]) if name in parts else None for name in ("clustering", code)
-    )
+    wanted = {name: model.get_layer(name).output for name in ("clustering", code) if name in parts}
+    found = predict(keras.Model(model.input, wanted), x)
+    q, z = found.get("clustering"), found[code]
     if "decoder_0" not in parts:
         return q, z, None
     decoder = keras.Model(model.input, model.get_layer("decoder_0").output)

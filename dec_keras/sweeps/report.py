@@ -1,6 +1,7 @@
 """The tables and files that are made of a `results.csv` alone."""
 
 import re
+from itertools import groupby
 
 import numpy as np
 
@@ -26,11 +27,9 @@ def write_report(folder):
         "a trial that has stopped keeps its last score."
     )
     dots = f"Every trial is a dot, what was published a line: {WHOSE}."
-    drawn = [
-        ("scores.png", dots, scores_figure(rows, METHODS, PUBLISHED)),
-        ("iterations.png", band, iterations_figure(folder, rows)),
-    ]
-    drawn = [part for part in drawn if part[-1] is not None]
+    drawn = [("scores.png", dots, scores_figure(rows, METHODS, PUBLISHED))]
+    if (figure := iterations_figure(folder, rows)) is not None:
+        drawn.append(("iterations.png", band, figure))
     for name, _, figure in drawn:
         with atomic_write(folder / name) as temporary:
             figure.savefig(temporary, dpi=110)
@@ -44,6 +43,7 @@ def write_report(folder):
         "`results_dec-keras.csv` has DEC's start and end in the layout of DEC-keras' `results.csv`.",
     ]
     write_text(folder / "README.md", "\n\n".join(sections) + "\n")
+    print(f"Results: {folder / 'README.md'}")
 
 
 def commands(folder, rows):
@@ -58,10 +58,9 @@ def commands(folder, rows):
     for dataset in dict.fromkeys(row["dataset"] for row in sorted(rows, key=row_order)):
         trials = max(row["trial"] for row in rows if row["dataset"] == dataset)
         by_trials.setdefault(trials, []).append(files.get(dataset, dataset))
-    return " and ".join(
-        " ".join([f"`python run_exp.py --name {folder.name} --datasets", *names, f"--trials {trials}", *options]) + "`"
-        for trials, names in by_trials.items()
-    )
+    start = f"python run_exp.py --name {folder.name} --datasets"
+    lines = [" ".join([start, *names, f"--trials {n}", *options]) for n, names in by_trials.items()]
+    return " and ".join(f"`{line}`" for line in lines)
 
 
 # What was published, (ACC, NMI) in %: DEC-keras' README (k-means) and its results.csv (AE+k-means and DEC, means of 10
@@ -91,16 +90,16 @@ def tables(results_csv):
     groups = grouped(read_rows(results_csv))
     rows = [row for methods in groups.values() for rows in methods.values() for row in rows]
     protocols = ", ".join(f"`{name}`" for name in dict.fromkeys(row["protocol"] for row in rows))
-    return "\n\n".join(
-        [
-            f"Mean ACC and NMI in %, protocol {protocols}; below ours what was published: {WHOSE}.",
-            table_1(groups),
-            "Mean ± standard deviation (lowest..highest) in % of n trials, and their mean times. The methods with a "
-            "time of pretraining share a trial's.",
-            table_2(groups),
-            f"Versions: {versions(rows)}.",
-        ]
-    )
+    versions = [f"{name} {' and '.join(sorted({row[name] for row in rows}))}" for name in VERSIONS]
+    parts = [
+        f"Mean ACC and NMI in %, protocol {protocols}; below ours what was published: {WHOSE}.",
+        table_1(groups),
+        "Mean ± standard deviation (lowest..highest) in % of n trials, and their mean times. The methods with a "
+        "time of pretraining share a trial's.",
+        table_2(groups),
+        f"Versions: {', '.join(versions)}.",
+    ]
+    return "\n\n".join(parts)
 
 
 def grouped(rows):
@@ -134,7 +133,8 @@ def table_2(groups):
         for method in sorted(methods, key=METHODS.index):
             rows = methods[method]
             scores = [spread([row[score] for row in rows]) for score in SCORES]
-            times = [mean_time([row[column] for row in rows]) for column in ("pretrain_seconds", "cluster_seconds")]
+            seconds = [[row[column] for row in rows] for column in ("pretrain_seconds", "cluster_seconds")]
+            times = ["" if None in of else f"{np.mean(of):.0f} s" for of in seconds]
             lines.append([dataset, method, str(len(rows)), ranges(row["seed"] for row in rows), *scores, *times])
     return markdown(lines)
 
@@ -157,9 +157,8 @@ def latex(groups):
             cells = [text.split(" (")[0].replace("±", r"$\pm$") for text in spreads]
             lines.append(_tex_row(["" if i else dataset, score.upper(), *cells]))
         if len(trials) > 1:
-            lines.append(
-                _tex_row(["", "$n$", *(str(len(rows[method])) if method in rows else "" for method in methods)])
-            )
+            numbers = [str(len(rows[method])) if method in rows else "" for method in methods]
+            lines.append(_tex_row(["", "$n$", *numbers]))
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
@@ -175,23 +174,10 @@ def spread(values):
     return f"{percent.mean():.1f} ± {percent.std(ddof=1):.1f} ({percent.min():.1f}..{percent.max():.1f})"
 
 
-def mean_time(seconds):
-    return "" if None in seconds else f"{np.mean(seconds):.0f} s"
-
-
 def ranges(numbers):
     """0, 1, 2, 5 -> "0-2, 5"."""
-    runs = []
-    for number in sorted(numbers):
-        if runs and number == runs[-1][1] + 1:
-            runs[-1][1] = number
-        else:
-            runs.append([number, number])
-    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
-
-
-def versions(rows):
-    return ", ".join(f"{name} {' and '.join(sorted({row[name] for row in rows}))}" for name in VERSIONS)
+    runs = [list(run) for _, run in groupby(enumerate(sorted(numbers)), lambda pair: pair[1] - pair[0])]
+    return ", ".join(f"{run[0][1]}-{run[-1][1]}" if len(run) > 1 else str(run[0][1]) for run in runs)
 
 
 def markdown(lines):

@@ -29,7 +29,6 @@ def sweep(args, run_trial):
     """
     if args.report_only:
         write_report(args.folder)
-        print(f"Results: {args.folder / 'README.md'}")
         return False
     settings = {name: getattr(args, name) for name in ("protocol", "seed", "pretrain_epochs", "maxiter")}
     files = {label: dataset for label, dataset in args.datasets.items() if label not in DATASETS}
@@ -45,7 +44,6 @@ def sweep(args, run_trial):
         failed = run(args, todo, run_trial)
         if read_rows(args.folder / "results.csv"):
             write_report(args.folder)
-            print(f"Results: {args.folder / 'README.md'}")
     return failed
 
 

@@ -64,8 +64,9 @@ def predictions(model, x):
 
 
 def predict(model, x):
-    """`model.predict(x)` of Samples, for a model with one output, without Keras' copy of x.
+    """`model.predict(x)` of Samples, without Keras' copy of x: an array, or several, nested as the model's outputs are.
 
     Where a tf.distribute strategy is at work, every replica predicts all: Keras' predict would give each row twice.
     """
-    return np.concatenate([outputs.numpy() for _, outputs in predictions(model, x)])
+    outputs = [outputs for _, outputs in predictions(model, x)]
+    return tf.nest.map_structure(lambda *parts: np.concatenate([part.numpy() for part in parts]), *outputs)
