@@ -1,4 +1,4 @@
-"""Seconds of both phases beside matrix products of the same shapes, a plain Keras loop, and ClustPy; and of the starts.
+"""Seconds of both phases beside matrix products of the same shapes, a plain Keras loop, and peers; and of the starts.
 
     python -m benchmarks.training products                      (pretraining against its matrix products)
     python -m benchmarks.training split                         (what a pretraining epoch is made of)
@@ -6,7 +6,8 @@
     python -m benchmarks.training augmentation                  (an epoch of augmented images against a plain one)
     python -m benchmarks.training interval --dataset usps       (an update interval against a plain Keras loop)
     python -m benchmarks.training starts                        (each start against the plain calls of the libraries)
-    python -m benchmarks.training clustpy --clustpy_python P    (both phases against ClustPy in the interpreter P)
+    python -m benchmarks.training clustpy --rival_python P      (both phases against ClustPy in the interpreter P)
+    python -m benchmarks.training opendeepclustering --rival_python P --opendeepclustering FOLDER    (a clone)
 
 The rivals take turns in one process tree; printed are medians and their ratio. In P: pip install clustpy.
 """
@@ -35,16 +36,18 @@ from dec_keras.method.protocols import BATCH_SIZE, CODE_DIMS, get_settings
 from dec_keras.training.pipeline import batches_per_epoch, endless_batches, predict
 from dec_keras.training.steps import Trainer, get_optimizer
 
+KINDS = ("products", "split", "epoch", "augmentation", "interval", "starts", "clustpy", "opendeepclustering")
 LONG = 10_000  # batches: as in a real run, steps are compiled by XLA
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("products", "split", "epoch", "augmentation", "interval", "starts", "clustpy"))
+    parser.add_argument("what", choices=KINDS)
     parser.add_argument("--dataset", default="mnist")
     parser.add_argument("--protocol", default="dec-keras")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--clustpy_python", default=sys.executable)
+    parser.add_argument("--rival_python", default=sys.executable)
+    parser.add_argument("--opendeepclustering", default=".")
     args = parser.parse_args()
     x, y, _ = load(args.dataset)
     print(f"{args.what}, {args.dataset}, {args.protocol}, {os.cpu_count()} cores, TensorFlow {tf.__version__}")
@@ -124,22 +127,28 @@ class Benchmark:
         print_ratio(self.take_turns({"manifold": lambda: manifold_start(codes, k, 0)} | manifold, n=1))
 
     def clustpy(self):
-        """ClustPy takes P from each batch and has no refresh over all samples: none is timed."""
+        self.rival("ClustPy", "clustpy_rounds.py")
+
+    def opendeepclustering(self):
+        self.rival("OpenDeepClustering", "opendeepclustering_rounds.py", self.args.opendeepclustering)
+
+    def rival(self, name, script, *more):
+        """Both phases beside an epoch of theirs. They take P from each batch and have no refresh: none is timed."""
         with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as null:
             np.save(f"{folder}/x.npy", self.x)
-            script = [self.args.clustpy_python, str(Path(__file__).with_name("clustpy_rounds.py")), f"{folder}/x.npy"]
+            command = [self.args.rival_python, str(Path(__file__).with_name(script)), f"{folder}/x.npy", *more]
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": null, "text": True}
-            with subprocess.Popen(script, **pipes) as rival:
+            with subprocess.Popen(command, **pipes) as process:
 
-                def rivals_turn(phase):
-                    print(phase, file=rival.stdin, flush=True)
-                    rival.stdout.readline()
+                def turn(phase):
+                    print(phase, file=process.stdin, flush=True)
+                    process.stdout.readline()
 
                 print("An epoch of each phase")
-                print_ratio(self.pretraining(self.dec(), {"ClustPy": lambda: rivals_turn("pretraining")}))
+                print_ratio(self.pretraining(self.dec(), {name: lambda: turn("pretraining")}))
                 self.interval_batches = self.epoch_batches
-                print_ratio(self.clustering({"ClustPy": lambda: rivals_turn("clustering")}, refresh=False))
-                rival.stdin.close()
+                print_ratio(self.clustering({name: lambda: turn("clustering")}, refresh=False))
+                process.stdin.close()
 
     def dec(self):
         keras.utils.set_random_seed(0)

@@ -1,0 +1,41 @@
+"""Run by training.py with an interpreter that has PyTorch: as clustpy_rounds.py, by the modules of OpenDeepClustering.
+
+    python benchmarks/opendeepclustering_rounds.py x.npy FOLDER     (FOLDER: a clone of its repository)
+
+Its scripts do all their work when they are imported, so their loops over the batches stand here. They write a line of a
+log for each batch, and read images by torchvision one by one, which is left out here.
+"""
+
+import sys
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+sys.path.insert(0, f"{sys.argv[2]}/models/Simultaneous/DEC")
+from clustering import Clustering, Loss
+from representation import StackedAutoEncoder
+
+x = torch.from_numpy(np.load(sys.argv[1]))
+network = StackedAutoEncoder(x.shape[1])
+model = torch.nn.Sequential(network.encoder, Clustering(10, 10, 1.0, np.random.default_rng(0).normal(size=(10, 10))))
+loader = DataLoader(TensorDataset(x, x), batch_size=256, shuffle=True)
+losses = {"pretraining": torch.nn.MSELoss(), "clustering": Loss()}
+networks = {"pretraining": network.autoencoder, "clustering": model}
+optimizers = {name: torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9) for name, net in networks.items()}
+
+for line in sys.stdin:
+    phase = line.strip()
+    for batch, _ in loader:
+        outputs = networks[phase](batch)
+        if phase == "pretraining":
+            loss = losses[phase](outputs, batch)
+        else:
+            with torch.no_grad():
+                weight = outputs**2 / outputs.sum(dim=0)
+                p = (weight.T / weight.sum(dim=1)).T
+            loss = losses[phase](outputs.log(), p)
+        optimizers[phase].zero_grad()
+        loss.backward()
+        optimizers[phase].step()
+    print("done", flush=True)
