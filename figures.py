@@ -6,9 +6,8 @@
     python figures.py results --terms words.txt          # names of the features, one a line: the top terms too
     python figures.py results --paper                    # without titles, at the width of a paper's column
 
-The drawing functions take plain arrays and a title, and return a matplotlib Figure; without title, None, at the width
-of a paper's column. Every group (cluster or class) has a colour that stays apart to the colour-blind and in grey, and
-its name beside it; beyond twelve the marker differs too.
+The drawing functions take plain arrays and return a matplotlib Figure. Every group (cluster or class) has a colour that
+stays apart to the colour-blind and in grey, and its name beside it; beyond twelve the marker differs too.
 """
 
 from pathlib import Path

@@ -32,8 +32,8 @@ for line in sys.stdin:
             loss = losses[phase](outputs, batch)
         else:
             with torch.no_grad():
-                weight = outputs**2 / outputs.sum(dim=0)
-                p = (weight.T / weight.sum(dim=1)).T
+                p = torch.square(outputs) / outputs.sum(0)
+                p /= p.sum(1, keepdim=True)
             loss = losses[phase](outputs.log(), p)
         optimizers[phase].zero_grad()
         loss.backward()

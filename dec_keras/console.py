@@ -36,7 +36,12 @@ class Parser(argparse.ArgumentParser):
 
 @contextmanager
 def script_errors(program, when_stopped="Stopped."):
-    """Around a script's work: bad input ends it with a sentence and exit code 2; Ctrl-C and SIGTERM with 130."""
+    """Around a script's work: bad input ends it with a sentence and exit code 2; Ctrl-C and SIGTERM with 130.
+
+    Args:
+        program: its name, which its errors begin with.
+        when_stopped: what is said when it is stopped, such as how to go on.
+    """
     with _sigterm_like_ctrl_c(), _outlasting("stdout"), _outlasting("stderr"):
         try:
             yield
@@ -94,22 +99,32 @@ class _Output:
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
 
+def is_terminal(stream):
+    """Whether a stream, such as sys.stdout, is a terminal: it may be None, or an object with write and flush alone."""
+    return hasattr(stream, "isatty") and stream.isatty()
+
+
 AT_WORK, DONE = "{desc} |{bar}| {remaining} left{postfix}", "{desc} {elapsed}{postfix}"  # of tqdm
 
 
 class Progress:
     """What a phase says while it is at work: one line that is rewritten in a terminal; elsewhere lines, now and then.
 
-    A context manager: at its end the line says how long it took, and the last line is printed if it was not. Of `total`
-    steps some may be `done` already, by a training that goes on. `verbose` 0 says nothing, 2 prints every line, in a
-    terminal too. What may end long before its total, `at_most`, has no bar, and nobody knows the time left.
+    A context manager: at its end the line says how long it took, and the last line is printed if it was not.
+
+    Args:
+        name: of the phase.
+        total: its steps.
+        done: those that were done before, by a training that goes on.
+        verbose: 0 says nothing, 1 is as above, 2 prints every line, in a terminal too.
+        at_most: whether it may end long before its total: then it has no bar, and nobody knows the time left.
     """
 
     def __init__(self, name, total, done=0, verbose=1, at_most=False):
         self.verbose, self.total, self.first = verbose, total, done
         self.begun, self.held_back = perf_counter(), None
         self.bar = None
-        if verbose == 1 and getattr(sys.stdout, "isatty", bool)():  # it may be None, or have write and flush alone
+        if verbose == 1 and is_terminal(sys.stdout):
             how = {"file": sys.stdout, "dynamic_ncols": True, "bar_format": DONE if at_most else AT_WORK}
             self.bar = tqdm(desc=name, total=total, initial=done, **how)
 

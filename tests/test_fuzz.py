@@ -1,4 +1,4 @@
-"""Damaged files: each reader's first mutations here, 2,000 of each by `pytest -m fuzz`; see fuzz.py."""
+"""Damaged files: a share of each reader's mutations here, 2,000 of each by `pytest -m fuzz`; see fuzz.py."""
 
 import time
 
@@ -6,7 +6,7 @@ import pytest
 
 from tests import fuzz
 
-FEW = 40
+FEW = {"model": 40, "images": 40}  # slower than the others
 
 
 def faults(name, count):
@@ -19,7 +19,7 @@ def faults(name, count):
 
 @pytest.mark.parametrize("name", fuzz.READERS)
 def test_a_damaged_file_ends_in_an_error_or_a_correct_read(name):
-    assert faults(name, FEW) == []
+    assert faults(name, FEW.get(name, 60)) == []
 
 
 @pytest.mark.fuzz

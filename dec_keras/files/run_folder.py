@@ -24,7 +24,7 @@ def _named(name):
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths in the folder of a run, whose own is `path`."""
+    """Paths in the folder of a run, `path`."""
 
     path: Path
 

@@ -170,8 +170,13 @@ def cluster(
 
 
 class _Target:
-    """P: for `batches` the start's posterior, which the checkpoint's `arrays` hold so long, if it has one; then eq. 3
-    of Q. And the optimizer's learning rate, which falls meanwhile by the schedule "cosine".
+    """P: at first the start's posterior, if it has one, then eq. 3 of Q; and the learning rate, which falls meanwhile.
+
+    Args:
+        arrays: the checkpoint's, which hold the `posterior` for as long as it is P.
+        optimizer: whose learning rate it is.
+        schedule: as for `cluster`.
+        batches: for which P is the posterior.
     """
 
     def __init__(self, arrays, optimizer, schedule, batches):

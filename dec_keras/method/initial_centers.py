@@ -60,6 +60,9 @@ def kmeans_start(
         seed: int, or None for NumPy's global random state.
         n_init: number of restarts.
         verbose: 0 is silent, but for warnings; more shows the progress of what takes long.
+
+    Returns:
+        Start.
     """
     kmeans = KMeans(n_clusters, n_init=n_init, random_state=seed)
     if codes.shape[0] > MANY_CODES:
@@ -119,8 +122,11 @@ def auto_start(
     there are no more samples than neighbors.
 
     They are where their mean silhouette is at least `SEPARATE`. UMAP and a mixture give clusters of any codes, and of
-    codes without gaps, such as those of text, other ones for every seed. `on_manifold` is what `manifold_start` gives,
-    where that is known; the others are as for `kmeans_start`.
+    codes without gaps, such as those of text, other ones for every seed.
+
+    Args:
+        on_manifold: what `manifold_start` gives, where that is known.
+        others: as for `kmeans_start`.
     """
     if len(codes) <= N_NEIGHBORS:
         return kmeans_start(codes, n_clusters, seed, verbose=verbose)
@@ -138,7 +144,11 @@ def umap_of(
     seed: int | None = None,
     verbose: int = 0,
 ) -> np.ndarray:
-    """UMAP of x, of shape `(n, d)`, as in `manifold_start`: float32 array of shape `(n, n_components)`."""
+    """UMAP of x, of shape `(n, d)`, with min_dist 0: float32 array of shape `(n, n_components)`, see `manifold_start`.
+
+    Raises:
+        InputError: if there are no more samples than neighbors.
+    """
     import umap  # takes seconds
 
     n = x.shape[0]

@@ -162,9 +162,7 @@ class _Pretraining:
                 scored = self._scored(epoch) if layer is None else {}
                 scores |= scored
                 logs |= scored
-                values = ", ".join(f"{name} {value:#.4g}" for name, value in logs.items())
-                said = f"Epoch {epoch + 1}/{epochs}: {values}, {progress.left((epoch + 1) * steps)} left"
-                progress.line(said, is_due=epoch % max(1, -(-epochs // 10)) == 0)
+                self._say(progress, epoch, epochs, steps, logs)
                 callbacks.on_epoch_end(epoch, logs)
                 table.add({"epoch": epoch} | {name: logs.get(name, "NA") for name in table.columns[1:]})
                 if model.stop_training:  # as callbacks such as EarlyStopping ask for
@@ -178,6 +176,13 @@ class _Pretraining:
             return {}
         _, labels, *_ = kmeans_start(predict(self.dec.encoder, self.x), self.dec.n_clusters, self.dec.seed)
         return {"acc": metrics.acc(self.y, labels), "nmi": metrics.nmi(self.y, labels)}
+
+    @staticmethod
+    def _say(progress, epoch, epochs, steps, logs):
+        values = ", ".join(f"{name} {value:#.4g}" for name, value in logs.items())
+        left = progress.left((epoch + 1) * steps)
+        is_due = epoch % max(1, -(-epochs // 10)) == 0
+        progress.line(f"Epoch {epoch + 1}/{epochs}: {values}, {left} left", is_due)
 
 
 def _denoiser(dec, i):

@@ -275,11 +275,20 @@ IDEC_OF = {
 
 
 def get_settings(dataset, protocol="dec-keras", method="DEC", pretraining=None):
-    """The Settings of a protocol for a data set and method, or an InputError.
+    """The settings of a protocol for a data set and method.
 
     Args:
         dataset: a name of `DATASETS`; anything else (a file's path) gets the protocol's row `other`.
-        pretraining: in place of the protocol's, of `PRETRAINING`, and as long as it takes by itself; or None.
+        protocol: a name of `PROTOCOLS`.
+        method: "DEC" or "IDEC".
+        pretraining: of `PRETRAINING`, in place of the protocol's, and as long as it takes by itself; None: the
+            protocol's.
+
+    Returns:
+        Settings.
+
+    Raises:
+        InputError: if there is no such protocol.
     """
     settings = _row(PROTOCOLS[check_choice("protocol", protocol, PROTOCOLS)], dataset)
     if pretraining not in (None, settings.pretraining):

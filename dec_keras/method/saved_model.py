@@ -25,6 +25,9 @@ def load_network(path):
 
     It is built anew and given the file's weights. Keras is not asked to make what the file says that it is, which can
     be code (a Lambda layer), a path on this machine, or larger than the memory.
+
+    Raises:
+        InputError: if there is no such file, or it is none of theirs.
     """
     dims, parts, n_clusters, alpha = explain_errors(lambda paths: _layout(paths[0]), [resolve_h5(path)], KERAS_FILE)
     if n_clusters is None:

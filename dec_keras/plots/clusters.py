@@ -25,6 +25,10 @@ def top_samples(rows: dict[str, np.ndarray], title: str | None) -> Figure:
     Args:
         rows: {name of a cluster: its best samples, the best first}, as `best_of_each` gives them: uint8 images of shape
             `(m, height, width)` or `(m, height, width, 3)`, m at most `TOP`.
+        title: of the figure; None: none, at the width of a paper's column.
+
+    Returns:
+        matplotlib Figure.
     """
     return _montage(rows, TOP, title, "cluster (samples)", "best of each cluster, in order")
 
@@ -40,8 +44,12 @@ def reconstructions(
 
     Args:
         rows: {name: uint8 images of shape `(m, height, width)` or `(m, height, width, 3)`}, the originals first.
+        title: of the figure; None: none, at the width of a paper's column.
         clusters: of the m images, above them.
         errors: {name: error of each of its m images}, below them.
+
+    Returns:
+        matplotlib Figure.
     """
     below = {name: [f"{error:.2g}" for error in values] for name, values in errors.items()}
     x_label = "a sample of each cluster" + ("; below, its MSE" if below else "")
@@ -85,6 +93,10 @@ def top_terms(x: SamplesLike, labels: np.ndarray, n_clusters: int, terms: Sequen
         labels: cluster of each sample, shape `(n,)`.
         n_clusters: k.
         terms: names of the d features.
+        title: of the figure; None: none, at the width of a paper's column.
+
+    Returns:
+        matplotlib Figure.
     """
     bests = distinctive_terms(x, labels, n_clusters, terms)
     figure, axes = grid_of_axes(n_clusters, columns=3, width=2.8, height=2.1, title=title)
@@ -112,6 +124,10 @@ def confusion(y: np.ndarray, labels: np.ndarray, title: str | None) -> Figure:
     Args:
         y: true labels, shape `(n,)`.
         labels: cluster of each sample, shape `(n,)`.
+        title: of the figure; None: none, at the width of a paper's column.
+
+    Returns:
+        matplotlib Figure.
     """
     counts, names, clusters, pairs = metrics.match(y, labels)
     order = [cluster for _, cluster in sorted(pairs)]
@@ -144,6 +160,10 @@ def cluster_sizes(labels: np.ndarray, n_clusters: int, title: str | None) -> Fig
     Args:
         labels: cluster of each sample, shape `(n,)`.
         n_clusters: k; some may be empty.
+        title: of the figure; None: none, at the width of a paper's column.
+
+    Returns:
+        matplotlib Figure.
     """
     sizes = np.bincount(labels, minlength=n_clusters)
     figure, _ = sheet(min(14, max(4.5, 0.42 * n_clusters + 1.5)), 3, title)

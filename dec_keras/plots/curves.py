@@ -25,7 +25,11 @@ def training_curves(pretraining: dict[str, Log], log: Log, title: str | None, to
         pretraining: {name: log} of `pretrain_log.csv` and, of layer-wise pretraining, of its layers; may be empty. A
             log is a dict of equally long float arrays by column, as `read_log` gives it.
         log: of the clustering phase, `dec_log.csv` or `idec_log.csv`; {} for none.
+        title: of the figure; None: none, at the width of a paper's column.
         tol: share of changed labels below which the training stops, marked if given.
+
+    Returns:
+        matplotlib Figure.
     """
 
     def curves(logs, x):
@@ -73,11 +77,16 @@ def _lines(axis, lines):
         axis.plot(x[known], y[known], label=name, **style, **dots)
     axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axis.grid(alpha=0.3)
-    if len(axis.lines) > 1:  # the legend under the axis' label, where no curve runs
-        ticks_and_label = 3.4 * axis.xaxis.label.get_size() / 72  # inches
-        below = axis.transAxes + ScaledTranslation(0, -ticks_and_label, axis.figure.dpi_scale_trans)
-        place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "bbox_transform": below, "ncols": 2}
-        axis.legend(fontsize="small", handlelength=1.5, labelspacing=0.3, columnspacing=1, borderaxespad=0, **place)
+    if len(axis.lines) > 1:
+        _legend_below(axis)
+
+
+def _legend_below(axis):
+    """The legend under the axis' label, where no curve runs."""
+    ticks_and_label = 3.4 * axis.xaxis.label.get_size() / 72  # inches
+    below = axis.transAxes + ScaledTranslation(0, -ticks_and_label, axis.figure.dpi_scale_trans)
+    place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "bbox_transform": below, "ncols": 2}
+    axis.legend(fontsize="small", handlelength=1.5, labelspacing=0.3, columnspacing=1, borderaxespad=0, **place)
 
 
 @styled
@@ -91,6 +100,10 @@ def numbers_of_clusters(
         best: {column: the k that it would choose by itself}, ringed.
         k: the suggestion, marked in every panel; None for none.
         reason: in words, below the title.
+        title: of the figure.
+
+    Returns:
+        matplotlib Figure.
     """
     panels = {
         "silhouette_x": "DEC's clusters: silhouette in x",

@@ -53,7 +53,11 @@ def embedding(panels: Sequence[Sequence[tuple]], title: str | None, legends: Seq
     Args:
         panels: rows of panels, each panel (its title, points of shape `(n, 2)`, names of the axes or None, groups of
             shape `(n,)`, styles as `group_styles` gives them).
+        title: of the figure; None: none, at the width of a paper's column.
         legends: what the groups of each column are, above its legend; () for none.
+
+    Returns:
+        matplotlib Figure.
     """
     rows, columns = len(panels), len(panels[0])
     widest = 60 if title is not None or columns == 1 else 36  # letters of a legend's row

@@ -53,7 +53,7 @@ P = ParamSpec("P")
 
 
 def styled(function: Callable[P, Figure]) -> Callable[P, Figure]:
-    """A drawing function in this project's style; where its `title` is None in a paper's: none, at a column's width."""
+    """A drawing function in this project's style; where its `title` is None in a paper's, see `sheet`."""
     arguments = inspect.signature(function)
 
     @functools.wraps(function)

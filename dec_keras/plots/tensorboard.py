@@ -4,7 +4,6 @@ python DEC.py --dataset usps --tensorboard
 tensorboard --logdir results/tensorboard
 """
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import keras
@@ -20,8 +19,10 @@ RUN = "train"  # what Keras' callback calls the run that it logs in a phase's fo
 
 def check_installed():
     """Raises InputError if TensorBoard is not installed, which TensorFlow logs by."""
-    if find_spec("tensorboard") is None:
-        raise InputError("--tensorboard needs one package more: pip install tensorboard.")
+    try:
+        import tensorboard  # noqa: F401
+    except ImportError as error:
+        raise InputError("--tensorboard needs one package more: pip install tensorboard.") from error
 
 
 def log(folder, keep=False):
@@ -35,8 +36,12 @@ def log(folder, keep=False):
 def write_embedding(folder, z, **columns):
     """Writes the projector's files: the codes, a table of what is known of each, and what points to both.
 
-    They go beside the phase's log, since the projector looks in the folder of a run and in no other. Of more codes than
-    `POINTS` so many at random are taken; of the columns, {name: values of the n samples}, what is None is left out.
+    They go beside the log, since the projector looks in the folder of a run and in no other.
+
+    Args:
+        folder: a phase's, which has a log.
+        z: codes, shape `(n, d)`; a random 10,000 of more are taken.
+        columns: {name: values of the n samples}; what is None is left out.
     """
     from google.protobuf import text_format
     from tensorboard.plugins import projector

@@ -50,8 +50,9 @@ def left_out(run):
     given = run.settings.get("ae_weights")
     parts = ["the pretraining's curve"] if given else []
     parts += ["reconstructions"] if run.image_shape is not None and not run.decoders else []
-    why = "ae_weights.h5 is not there"
-    why = f"the autoencoder was not pretrained in this run but given, {given}" if given else why
+    why = (
+        f"the autoencoder was not pretrained in this run but given, {given}" if given else "ae_weights.h5 is not there"
+    )
     return f"Left out: {' and '.join(parts)}, since {why}." if parts else ""
 
 
@@ -79,8 +80,10 @@ def run_figures(run, views, paper=False):
         made["top_samples"] = "Top samples", top_samples(best_of_each(run), title(": surest samples"))
         if run.decoders:
             rows, clusters, errors = one_each(run)
-            figure = reconstructions(rows, title(": reconstructions"), clusters, errors)
-            made["reconstructions"] = "Reconstructions", figure
+            made["reconstructions"] = (
+                "Reconstructions",
+                reconstructions(rows, title(": reconstructions"), clusters, errors),
+            )
     if run.terms is not None:
         words = "terms" if run.x.is_sparse else "features"  # few columns of a table are words
         figure = top_terms(run.x, run.labels, run.n_clusters, run.terms, title(f": {words} of each cluster"))
@@ -131,8 +134,9 @@ def label_styles(run):
 def class_styles(run):
     """{class: index of colour and marker}; {} without labels."""
     y, styles = label_styles(run)
-    groups = () if y is None else zip(run.y.tolist(), y.tolist(), strict=True)
-    return {name: styles[group].index for name, group in groups}
+    return (
+        {} if y is None else {name: styles[group].index for name, group in zip(run.y.tolist(), y.tolist(), strict=True)}
+    )
 
 
 def best_of_each(run):

@@ -36,11 +36,9 @@ def write(path, run, drawn, views, class_styles, colors, markers, left_out=""):
     """
     loader = jinja2.FileSystemLoader(Path(__file__).resolve().parent)
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    ranked = map(run.ranked, range(run.n_clusters))
-    gallery = [(rows[:GALLERY], rows[GALLERY:][-GALLERY:]) for rows in ranked]  # the surest, and the least sure others
+    gallery = [_ends(run.ranked(cluster)) for cluster in range(run.n_clusters)]
     shown = np.unique(np.concatenate([run.sample, *map(np.concatenate, gallery)]))
     thumbs = None if run.image_shape is None else _sprite(run.images(shown))
-    drawing = {"colors": colors, "markers": [_outline(marker) for marker in markers]}
     page = environment.get_template("page.html").render(
         title=run.title,
         settings=run.description,
@@ -50,7 +48,9 @@ def write(path, run, drawn, views, class_styles, colors, markers, left_out=""):
         n=len(run.q),
         left_out=left_out,
         thumbs=thumbs,
-        data=_scatter(run, views, shown) | {"groupings": _groupings(run, class_styles)} | drawing,
+        data=_scatter(run, views, shown)
+        | {"groupings": _groupings(run, class_styles)}
+        | {"colors": colors, "markers": [_outline(marker) for marker in markers]},
     )
     write_text(path, page)
 
@@ -63,18 +63,24 @@ def most_samples(run):
     return int(BYTES / of_each)
 
 
+def _ends(ranked):
+    """Rows of a cluster's surest samples, and of its least sure that are not among them."""
+    return ranked[:GALLERY], ranked[GALLERY:][-GALLERY:]
+
+
 def _cluster(run, cluster, shown, surest, least):
     """What the gallery says of a cluster; samples as (row, name, place among `shown`)."""
     members = run.labels == cluster
     q = run.q[members, cluster]
-    told = {"id": cluster, "size": len(q), "confidence": float(q.mean()) if len(q) else 0.0}
-    told |= {"classes": [], "samples": {}}
+    told = {"id": cluster, "size": int(members.sum()), "confidence": float(q.mean()) if len(q) else 0.0, "classes": []}
     if run.y is not None and len(q):
         classes, counts = np.unique(run.y[members], return_counts=True)
         best = np.argsort(-counts, kind="stable")[:3]
         told["classes"] = [(str(classes[i]), float(counts[i] / len(q))) for i in best]
-    for name, rows in (("surest", surest), ("least sure", least)):
-        told["samples"][name] = [(_name(run, row), int(np.searchsorted(shown, row))) for row in rows]
+    rows = {"surest": surest, "least sure": least}
+    told["samples"] = {
+        name: [(_name(run, row), int(np.searchsorted(shown, row))) for row in rows] for name, rows in rows.items()
+    }
     return told
 
 
@@ -86,7 +92,9 @@ def _scatter(run, views, shown):
     """What the page's script draws: JSON's types only, points as whole numbers from 0 to 10,000."""
     rows = run.sample
     return {
-        "views": [{"name": f"{view[1]}, {view[2]} clustering", "points": _whole(view[3])} for view in views],
+        "views": [
+            {"name": f"{method}, {when} clustering", "points": _whole(points)} for _, method, when, points, _ in views
+        ],
         "names": [_name(run, row) for row in rows],
         "thumbs": np.searchsorted(shown, rows).tolist(),
         "clusters": run.labels[rows].tolist(),

@@ -1,6 +1,7 @@
 """One run: load, scale, pretrain, cluster, score, save, and report."""
 
 import math
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from time import perf_counter
 
@@ -98,12 +99,9 @@ def run(method, config, options):
                     train = pretrain_layerwise if config.pretraining == "layerwise" else pretrain
                     train(dec, data.x, data.y, **config.pretrain_arguments(), **output(folder, "pretraining", options))
                 start_error = reconstruction_error(dec, data.x)
-                files = output(folder, dec.name, options) | {"save_models": options.save_models}
-                try:
+                with finished_if_done(dec):
+                    files = output(folder, dec.name, options) | {"save_models": options.save_models}
                     cluster(dec, data.x, data.y, **config.fit_arguments(), **files)
-                except KeyboardInterrupt:
-                    if dec.result is None:  # else it came in the last interval, and what is left to do takes seconds
-                        raise
                 save_assignments(dec, data, folder, options)
                 errors = start_error, reconstruction_error(dec, data.x)
                 said = report(dec, config, data, folder, errors, perf_counter() - begun, options)
@@ -176,6 +174,16 @@ def build(method, config, data):
         load_weights(dec.autoencoder, config.ae_weights)
     dec.compile(config.optimizer, **config.compile_arguments())
     return dec
+
+
+@contextmanager
+def finished_if_done(dec):
+    """A Ctrl-C that came in the last interval does not end the run: what is left to do takes seconds."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if dec.result is None:
+            raise
 
 
 def output(folder, phase, options):

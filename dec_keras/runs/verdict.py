@@ -18,6 +18,7 @@ KMEANS_SAMPLE = 10_000  # samples that k-means on x is run on, which are compare
 KMEANS_RESTARTS = 5
 NOISE = 0.02  # that the silhouette of a sample may fall by, by chance
 DIGIT = 1e-4  # the last that is printed
+WHEN = ("start", "end")  # of what run.json has of quality
 
 
 @dataclass(frozen=True)
@@ -98,12 +99,13 @@ def report(dec, config, data, folder, errors, seconds, options):
     print("\n" + "\n".join(_score_lines(rows, y is not None)))
     if y is not None:
         print(f"k-means on x: {KMEANS_RESTARTS} restarts, on {n} of {len(data.x)} samples.")
+    sampled = f" of {min(SAMPLE, len(data.x))} samples"
     print(f"\n{'Without labels':<18}{'silhouette in x':>17}{'mean confidence':>17}{f'below {metrics.UNSURE}':>12}")
     for name, quality in zip(names, (start, end), strict=True):
         print(f"{name:<18}{quality.silhouette:>17.4f}{quality.confidence:>17.4f}{quality.unsure:>12.1%}")
-    print(f"The silhouette is of {min(SAMPLE, len(data.x))} samples; confidence is a sample's highest q.\n")
-    by_tol = f"fewer than {config.tol:.2%} of the labels changed"
-    why = by_tol if result.stop_reason == "tol" else "--maxiter was reached"
+    print(f"The silhouette is{sampled}; confidence is a sample's highest q.\n")
+    why = f"fewer than {config.tol:.2%} of the labels changed"
+    why = why if result.stop_reason == "tol" else "--maxiter was reached"
     print(f"Batches trained: {result.n_iter}. Stopped since {why}.")
     changed = int(np.sum(result.labels != result.start_labels))
     print(f"{changed} of {len(result.labels)} samples changed their cluster since the start.")
@@ -113,14 +115,13 @@ def report(dec, config, data, folder, errors, seconds, options):
         print(f"Warning: {said['warning']}")
     files = [folder.model(dec.name), folder.log(dec.name), folder.labels, folder.embedding, folder.centers]
     files += [] if config.ae_weights else [folder.ae_weights, folder.pretrain_log]
-    print(wrapped(f"Saved to {folder.path}: {', '.join(file.name for file in files)}"))
-    memory = peak_memory()
-    took = f"{seconds:.0f} s" if seconds < 600 else f"{seconds / 60:.0f} min"
-    print(f"Total: {took}" + ("" if memory is None else f", peak memory {memory / 1000:.1f} GB") + ".")
-    command = f"python figures.py {shlex.quote(str(folder.path))}"
-    print("Next: " + (f"open {folder.report} in a browser." if options.figures else command))
-    quality = {"start": {"name": names[0]} | vars(start), "end": {"name": names[1]} | vars(end)}
-    return said | {"quality": quality, "total_seconds": seconds, "peak_memory_mb": memory}
+    saved = f"Saved to {folder.path}: {', '.join(file.name for file in files)}"
+    print(wrapped(saved))
+    _close(folder, seconds, options)
+    shown = {
+        when: {"name": name} | vars(quality) for when, name, quality in zip(WHEN, names, (start, end), strict=True)
+    }
+    return said | {"quality": shown, "total_seconds": seconds, "peak_memory_mb": peak_memory()}
 
 
 def told(record):
@@ -132,17 +133,19 @@ def told(record):
     Returns:
         {"scores": {row: {name: value}}, "quality": the same, "warning": str}, all as text.
     """
-    found = record.get("quality", {})
-    quality = [{"name": when} | found[when] for when in ("start", "end") if when in found]
+    quality = [{"name": when} | record["quality"][when] for when in WHEN if when in record.get("quality", ())]
     rows = {str(row["name"]): row for row in quality}
     scores = {"k-means on x": record["kmeans_on_x"]} if "kmeans_on_x" in record else {}
     scores |= {name: row["scores"] for name, row in rows.items() if row["scores"]}
     shown = {"silhouette in x": ("silhouette", ".4f"), "mean confidence": ("confidence", ".4f")}
     shown |= {f"below {metrics.UNSURE}": ("unsure", ".1%")}
     return {
-        "scores": {row: {name.upper(): f"{of[name]:.4f}" for name in metrics.SCORES} for row, of in scores.items()},
+        "scores": {
+            row: {name.upper(): f"{values[name]:.4f}" for name in metrics.SCORES} for row, values in scores.items()
+        },
         "quality": {
-            row: {head: format(of[name], form) for head, (name, form) in shown.items()} for row, of in rows.items()
+            row: {head: format(values[name], form) for head, (name, form) in shown.items()}
+            for row, values in rows.items()
         },
         "warning": str(record.get("warning", "")),
     }
@@ -163,6 +166,17 @@ def _worse(dec, folder, fell):
         f"the clusters are worse than at the start ({changes}); {folder.model(dec.name, 0).name} has those of the "
         "start. A longer pretraining or another --start may help."
     )
+
+
+def _close(folder, seconds, options):
+    """Total time, peak memory, and the next command."""
+    memory = peak_memory()
+    took = f"{seconds:.0f} s" if seconds < 600 else f"{seconds / 60:.0f} min"
+    print(f"Total: {took}" + ("" if memory is None else f", peak memory {memory / 1000:.1f} GB") + ".")
+    if options.figures:
+        print(f"Next: open {folder.report} in a browser.")
+    else:
+        print(f"Next: python figures.py {shlex.quote(str(folder.path))}")
 
 
 def report_sizes(sizes):

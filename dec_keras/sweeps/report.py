@@ -133,8 +133,7 @@ def table_2(groups):
         for method in sorted(methods, key=METHODS.index):
             rows = methods[method]
             scores = [spread([row[score] for row in rows]) for score in SCORES]
-            seconds = [[row[column] for row in rows] for column in ("pretrain_seconds", "cluster_seconds")]
-            times = ["" if None in of else f"{np.mean(of):.0f} s" for of in seconds]
+            times = [mean_time([row[column] for row in rows]) for column in ("pretrain_seconds", "cluster_seconds")]
             lines.append([dataset, method, str(len(rows)), ranges(row["seed"] for row in rows), *scores, *times])
     return markdown(lines)
 
@@ -172,6 +171,10 @@ def spread(values):
     if len(percent) == 1:
         return f"{percent[0]:.1f}"
     return f"{percent.mean():.1f} ± {percent.std(ddof=1):.1f} ({percent.min():.1f}..{percent.max():.1f})"
+
+
+def mean_time(seconds):
+    return "" if None in seconds else f"{np.mean(seconds):.0f} s"
 
 
 def ranges(numbers):

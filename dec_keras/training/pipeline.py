@@ -68,5 +68,5 @@ def predict(model, x):
 
     Where a tf.distribute strategy is at work, every replica predicts all: Keras' predict would give each row twice.
     """
-    outputs = [outputs for _, outputs in predictions(model, x)]
-    return tf.nest.map_structure(lambda *parts: np.concatenate([part.numpy() for part in parts]), *outputs)
+    parts = [tf.nest.map_structure(np.asarray, outputs) for _, outputs in predictions(model, x)]  # off a GPU at once
+    return tf.nest.map_structure(lambda *arrays: np.concatenate(arrays), *parts)
