@@ -30,8 +30,9 @@ class Trainer:
     """Trains a compiled Keras model, some batches at a time.
 
     XLA fuses what lies between the matrix products (activations, losses, the optimizer): a step of the paper's network
-    takes about 0.75 of the time. Keras' own choice ("auto") leaves it off on a CPU; it stands on a GPU, under a
-    tf.distribute strategy of several replicas, and where compiling would take longer than it saves.
+    takes about 0.75 of the time. Keras' own choice ("auto") leaves it off on a CPU; it stands on a GPU, where it is off
+    with deterministic kernels, which are faster without it (benchmarks/README.md), under a tf.distribute strategy of
+    several replicas, and where compiling would take longer than it saves.
 
     Args:
         model: a compiled Keras model.
