@@ -308,9 +308,9 @@ def npy(shape, data=b"", dtype="<f8"):
 
 def zipped(members):
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(file, "w") as archive:
         for name, content in members.items():
-            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED, compresslevel=1)
     return file.getvalue()
 
 
@@ -485,8 +485,12 @@ def long_parquet():
 
 def long_texts_parquet(column):
     """A text of a million characters in each of 1,500 rows, stored once."""
+    import pyarrow as pa
+    import pyarrow.parquet
+
     file = io.BytesIO()
-    pd.DataFrame({"a": np.zeros(1500), column: ["a" * 10**6] * 1500}).to_parquet(file)
+    texts = pa.DictionaryArray.from_arrays(np.zeros(1500, np.int32), ["a" * 10**6])
+    pa.parquet.write_table(pa.table({"a": np.zeros(1500), column: texts}), file, store_schema=False)
     return file.getvalue()
 
 
@@ -846,7 +850,8 @@ def outcome(reader, folder, file):
 def mutants(name, count, seed=SEED):
     """Yields (number, file, its bytes) of a reader's mutants: every bomb and the empty files first."""
     files = valid_files(name)
-    fixed = [(file, bomb()) for file, bombs in READERS[name].bombs.items() for bomb in bombs]
+    made = cache(lambda bomb: bomb())  # once, for all files of a format
+    fixed = [(file, made(bomb)) for file, bombs in READERS[name].bombs.items() for bomb in bombs]
     fixed += [(file, b"") for file in files]
     for i in range(count):
         rng = random.Random(f"{seed} {name} {i}")

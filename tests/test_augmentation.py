@@ -70,7 +70,7 @@ def test_every_batch_is_transformed_anew_and_by_its_number_alone():
     assert not np.array_equal(batches(x, 1, augment=6)[0][1], first[0][1])
 
 
-@pytest.mark.parametrize("method", [DEC, IDEC])
+@pytest.mark.parametrize("method", [pytest.param(DEC, marks=pytest.mark.slow), IDEC])
 def test_the_network_sees_what_is_augmented_and_q_and_p_the_images(method, blobs, monkeypatch):
     """With a transformation that leaves all as it is, the same bits; with one that wipes all out, another network."""
     x, _ = blobs

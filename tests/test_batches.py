@@ -77,7 +77,7 @@ def test_nothing_tunes_the_batches_whose_end_would_wait_for_it(blobs):
     assert endless_batches(Samples(blobs[0]), 40).options().autotune.enabled is False
 
 
-@pytest.mark.parametrize("method", [DEC, IDEC])
+@pytest.mark.parametrize("method", [pytest.param(DEC, marks=pytest.mark.slow), IDEC])
 def test_every_form_of_x_trains_to_the_same_bits(forms, method, tmp_path):
     results = []
     for form in forms.values():

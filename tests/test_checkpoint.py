@@ -111,14 +111,9 @@ def cut_off(tmp_path_factory):
 @pytest.mark.parametrize(
     ("method", "cut"),
     [
-        *(
-            (DEC, {"pretrain_cut": 3}),
-            (DEC, {"cluster_cut": 5}),
-            (IDEC, {"pretrain_cut": 5}),
-            (IDEC, {"cluster_cut": 1}),
-        ),
-        *(slow(DEC, {"pretrain_cut": 5}), slow(DEC, {"cluster_cut": 1})),
-        *(slow(IDEC, {"pretrain_cut": 3}), slow(IDEC, {"cluster_cut": 5})),
+        *((DEC, {"pretrain_cut": 3}), (IDEC, {"cluster_cut": 1})),
+        *(slow(DEC, {"pretrain_cut": 5}), slow(DEC, {"cluster_cut": 1}), slow(DEC, {"cluster_cut": 5})),
+        *(slow(IDEC, {"pretrain_cut": 3}), slow(IDEC, {"pretrain_cut": 5}), slow(IDEC, {"cluster_cut": 5})),
     ],
 )
 def test_a_training_cut_off_in_any_epoch_goes_on_to_the_same_end(
@@ -137,7 +132,7 @@ def test_a_training_cut_off_in_any_epoch_goes_on_to_the_same_end(
     assert (again.result.n_iter, again.result.stop_reason) == (20, "maxiter")
 
 
-@pytest.mark.parametrize("layerwise", [False, True])
+@pytest.mark.parametrize("layerwise", [False, slow(True)])
 def test_augmented_images_are_those_of_an_uncut_training(layerwise, blobs, tmp_path, every_epoch):
     data = blobs[0].reshape(100, 2, 3), blobs[1]
     options = {"augment": True, "layerwise": layerwise}
@@ -241,8 +236,13 @@ def uninterrupted(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("phase", ["pretraining", "clustering"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("phase", "number"),
+    [
+        *(("pretraining", signal.SIGINT), ("clustering", signal.SIGTERM)),
+        *(slow("pretraining", signal.SIGTERM), slow("clustering", signal.SIGINT)),
+    ],
+)
 def test_ctrl_c_saves_the_epoch_that_is_under_way(phase, number, uninterrupted, blobs, tmp_path, capfd, usual_signals):
     with pytest.raises(KeyboardInterrupt):
         interrupted(blobs, tmp_path, **{phase: [CtrlC(1, number)]})
@@ -324,7 +324,7 @@ def test_a_training_in_another_thread_handles_no_signals(blobs, tmp_path):
     assert (tmp_path / "DEC_model_final.h5").exists()
 
 
-@pytest.mark.parametrize(("method", "step"), [(DEC, 9), (IDEC, 10), *(slow(method, 1) for method in (DEC, IDEC))])
+@pytest.mark.parametrize(("method", "step"), [(IDEC, 10), *(slow(method, 1) for method in (DEC, IDEC))])
 def test_a_run_cut_off_in_a_write_leaves_whole_files_and_goes_on(
     method, step, whole, blobs, tmp_path, every_epoch, monkeypatch
 ):

@@ -299,9 +299,11 @@ def tiny_mnist(tmp_path, monkeypatch):
         (DEC, "best", 1, "VarianceScaling", ("Adam", 0.0), ("SGD", 0.01)),
     ],
 )
+@pytest.mark.usefixtures("small_network", "without_graphs")
 def test_settings_reach_the_training(
-    tiny_mnist, tmp_path, small_network, method, protocol, scale, init, pretraining, clustering, without_graphs
+    tiny_mnist, tmp_path, method, protocol, scale, init, pretraining, clustering, monkeypatch
 ):
+    monkeypatch.setitem(STARTS, "auto", STARTS["gmm"])  # in place of UMAP, which compiles for long
     arguments = short_run("mnist", tmp_path / "out", "--protocol", protocol)
     dec = helpers.run(method, arguments)
     assert dec.attributes == {"dataset": "mnist", "protocol": protocol, "scale": pytest.approx(scale)}
@@ -396,6 +398,7 @@ def free_ports(n):
     return ports
 
 
+@pytest.mark.slow
 def test_two_workers_train_as_one_process_does(tmp_path):
     """To 0.001, where each batch divides by the workers: Adam makes much of what rounding does to tiny gradients."""
     rng = np.random.default_rng(0)

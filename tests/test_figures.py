@@ -44,7 +44,7 @@ def small():
     return x.astype(np.float32), np.array([EVIL, "b", "c"])[kinds]
 
 
-@pytest.fixture(scope="module", params=[DEC, IDEC])
+@pytest.fixture(scope="module", params=[pytest.param(DEC, marks=pytest.mark.slow), IDEC])
 def folder(request, small, tmp_path_factory):
     """What a short run of DEC or IDEC saves."""
     folder = tmp_path_factory.mktemp("run")
@@ -140,7 +140,7 @@ def test_the_command_line_reads_the_data_again(folder, monkeypatch):
     assert runs[1].terms[3] == "wörd3"
 
 
-@pytest.mark.parametrize("folder", [DEC], indirect=True)
+@pytest.mark.parametrize("folder", [IDEC], indirect=True)
 def test_the_script_knows_the_layers_by_itself(folder, tmp_path):
     np.save(tmp_path / "narrow.npy", np.ones((60, 5)))
     command = [sys.executable, Path(figures.__file__), folder, "--dataset", tmp_path / "narrow.npy"]
@@ -520,7 +520,7 @@ def test_logs_with_gaps_are_read(tmp_path):
         assert low == pytest.approx(-0.04 * high)  # there are no shares below 0, nor batches
 
 
-def test_the_same_run_gives_the_same_files(tmp_path):
+def test_the_same_run_gives_the_same_files(tmp_path, without_umap):
     run = made(4)
     for name in ("a", "b"):
         ((_, _, panels),) = drawing.embedding_panels(

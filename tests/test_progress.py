@@ -2,15 +2,15 @@
 
 import io
 import re
-import subprocess
 import sys
 
 import pytest
 
+from DEC import DEC
 from dec_keras.console import Progress
 from dec_keras.errors import InputError
 from dec_keras.method.initial_centers import gmm_start
-from tests.helpers import ROOT
+from tests import helpers
 
 
 class Terminal(io.StringIO):
@@ -95,15 +95,14 @@ def test_the_line_of_a_phase_that_fails_is_ended(monkeypatch):
     assert screen.text[1] == ""
 
 
-def run(folder, *more):
-    """What a run on digits prints in a pipe."""
-    short = ("--pretrain_epochs", "12", "--maxiter", "60", "--tol", "0", "--update_interval", "3")
-    command = [sys.executable, "DEC.py", "--dataset", "digits", *short, "--save_dir", str(folder), *more]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+def test_a_whole_run_prints_under_60_lines_and_less_if_it_is_to_be_quiet(tmp_path, capfd, small_network):
+    def run(*more):
+        """What a run on digits prints in a pipe."""
+        short = ("--pretrain_epochs", "12", "--maxiter", "60", "--tol", "0", "--update_interval", "3")
+        helpers.command(DEC, ["--dataset", "digits", *short, "--save_dir", tmp_path, *more])
+        return capfd.readouterr().out.splitlines()
 
-
-def test_a_whole_run_prints_under_60_lines_and_less_if_it_is_to_be_quiet(tmp_path):
-    whole, quiet = run(tmp_path / "a"), run(tmp_path / "b", "--quiet")
+    whole, quiet = run(), run("--quiet")
     assert 40 < len(whole) < 60
     assert not [line for line in quiet if line.startswith(("Settings", "Epoch", "Iter", "Start"))]
     assert quiet[-1].startswith("Next: ")

@@ -58,26 +58,8 @@ def blobs_folder(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def reference(blobs_folder):
-    """That folder, with an unbroken sweep of it: 2 trials."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(blobs_folder)
-        code, _ = sweep("--datasets", "blobs.npz", "--trials", 2)
-    assert code == 0
-    return blobs_folder
-
-
-@pytest.fixture
-def npz(blobs_folder, tmp_path, monkeypatch):
-    """The file, and in a folder of the test's own."""
-    monkeypatch.chdir(tmp_path)
-    return str(blobs_folder / "blobs.npz")
-
-
-@pytest.fixture
-def in_this_process(monkeypatch):
-    """Trials run here, and not in processes, each of which would import TensorFlow first."""
+def run_trials_here(patch):
+    """And not in processes, each of which would import TensorFlow first."""
 
     class Process:
         def __init__(self, command, **_):
@@ -89,7 +71,30 @@ def in_this_process(monkeypatch):
             return 0
 
     names = {"PIPE": subprocess.PIPE, "STDOUT": subprocess.STDOUT}
-    monkeypatch.setattr(run_exp, "subprocess", SimpleNamespace(Popen=Process, **names))
+    patch.setattr(run_exp, "subprocess", SimpleNamespace(Popen=Process, **names))
+
+
+@pytest.fixture
+def in_this_process(monkeypatch):
+    run_trials_here(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def reference(blobs_folder):
+    """That folder, with an unbroken sweep of it: 2 trials."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(blobs_folder)
+        run_trials_here(patch)
+        code, _ = sweep("--datasets", "blobs.npz", "--trials", 2)
+    assert code == 0
+    return blobs_folder
+
+
+@pytest.fixture
+def npz(blobs_folder, tmp_path, monkeypatch):
+    """The file, and in a folder of the test's own."""
+    monkeypatch.chdir(tmp_path)
+    return str(blobs_folder / "blobs.npz")
 
 
 def sweep(*arguments):
@@ -247,6 +252,7 @@ def begun():
     return sum(times_begun(log) for log in Path().glob("results/*/*/*/log.txt"))
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_ends_as_one_never_killed(reference, npz, in_this_process):
     killed_sweep(["--datasets", npz, "--trials", 1], kills=1, most_seconds=1)
     assert rows("results/exp1") == [row for row in rows(reference / "results/exp1") if row["trial"] == 1]
@@ -339,6 +345,7 @@ def children(process):
     return {pid: command for pid, command in commands.items() if "run_exp.py" in command}
 
 
+@pytest.mark.slow
 def test_a_dask_worker_that_dies_has_its_trial_run_elsewhere(reference, npz, cluster):
     dask_sweep(cluster, ["--datasets", npz, "--trials", 2], "blobs", FEW)
     assert rows("results/dask") == [row for row in rows(reference / "results/exp1") if row["method"] in FEW]

@@ -9,7 +9,7 @@ from DEC import DEC
 from IDEC import IDEC
 from tests import helpers
 
-pytestmark = pytest.mark.usefixtures("small_network")
+pytestmark = pytest.mark.usefixtures("small_network", "without_umap")
 LAYERWISE = ("--pretrain", "layerwise", "--save_models", "--batch_size", "50")
 
 
