@@ -132,14 +132,9 @@ class Trial:
 
     def pretrained(self, method):
         """DEC or IDEC with the trial's autoencoder, and its RunConfig."""
-        own = replace(self.asked, method=method).resolved(len(self.data.x))
-        config = replace(
-            self.config,
-            method=method,
-            optimizer=own.optimizer,
-            update_interval=own.update_interval,
-            ae_weights=self.folder.ae_weights,
-        )
+        x, known = self.data.x, {name: getattr(self.config, name) for name in ("n_clusters", "scale")}
+        config = replace(self.asked, method=method).resolved(len(x), x.image_shape is not None)
+        config = replace(config, **known, ae_weights=self.folder.ae_weights)
         return build(self.methods[method], config, self.data), config
 
     @cached_property
