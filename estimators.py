@@ -35,7 +35,6 @@ from dec_keras.runs.config import RunConfig
 from dec_keras.training.steps import OptimizerLike
 from IDEC import IDEC
 
-SCORE_SAMPLES = 2000  # the silhouette looks at every pair of them
 MatrixLike: TypeAlias = ArrayLike | scipy.sparse.spmatrix | scipy.sparse.sparray
 
 
@@ -188,7 +187,7 @@ class DECClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
             y: ignored.
         """
         dec, x = self._fitted(), self._validated(X, reset=False)
-        x = x[np.random.RandomState(0).permutation(x.shape[0])[:SCORE_SAMPLES]]
+        x = x[np.random.RandomState(0).permutation(x.shape[0])[: metrics.SILHOUETTE_SAMPLES]]
         return metrics.silhouette(x, dec.predict(x))
 
     def _config(self):

@@ -11,6 +11,7 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score, s
 from sklearn.metrics.cluster import contingency_matrix
 
 UNSURE = 0.5  # a highest q below it: no cluster has most of the sample
+SILHOUETTE_SAMPLES = 2000  # whose silhouettes are taken where there are more: all pairs of them are compared
 
 
 def acc(y_true: ArrayLike, y_pred: ArrayLike) -> float:

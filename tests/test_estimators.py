@@ -17,7 +17,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from DEC import DEC
 from dec_keras import metrics
 from dec_keras.errors import InputError
-from estimators import SCORE_SAMPLES, DECClustering, IDECClustering
+from estimators import DECClustering, IDECClustering
 from IDEC import IDEC
 from tests import helpers
 
@@ -250,7 +250,7 @@ def test_score_is_the_silhouette_in_the_space_of_x(blobs):
     assert fitted.score(x) == fitted.score(x, y) == pytest.approx(silhouette_score(x, y), abs=1e-6)
     assert small(DECClustering, n_clusters=2).fit(x).score(x) < fitted.score(x) - 0.1
     assert small(DECClustering, n_clusters=1).fit(x).score(x) == -1
-    many = np.tile(x, (SCORE_SAMPLES // 50, 1))
+    many = np.tile(x, (metrics.SILHOUETTE_SAMPLES // 50, 1))
     assert fitted.score(many) == pytest.approx(fitted.score(x), abs=0.02)
     assert fitted.score(many) == fitted.score(many)
 

@@ -95,8 +95,8 @@ def cluster(
         callbacks: Keras callbacks, called at the start and end of every interval; an epoch is an interval, and its logs
             have the row's losses, scores and delta_label.
         resume: whether to go on with the same clustering from the checkpoint in `folder`, if one was cut off there.
-        verbose: 0 is silent, 1 shows progress, in one line or about ten, 2 prints a line an interval.
         save_models: whether `folder` gets the model every five epochs too, but no oftener than P is refreshed.
+        verbose: 0 is silent, 1 shows progress, in one line or about ten, 2 prints a line an interval.
 
     Raises:
         FloatingPointError: if the training diverges; the last model that was saved on the way stays in `folder`.
@@ -136,7 +136,10 @@ def cluster(
         callbacks.on_train_begin()
         losses = {}
         for interval in count(checkpoint.epoch):  # so many are done
-            q, delta_label = _refresh(dec, x, result)  # eq. 1, of all samples
+            q, result.codes = predict(dec.assigner, x)  # eq. 1, of all samples
+            check_finite(q, "the soft assignment")
+            before, result.q, result.labels = result.labels, q, q.argmax(axis=1)
+            delta_label = float(np.mean(result.labels != before))
             if "start_confidence" not in checkpoint.kept:
                 checkpoint.kept["start_confidence"] = metrics.confidence(q)
             if interval == len(result.log):  # else it goes on behind an interval that has its row
@@ -149,7 +152,7 @@ def cluster(
                         result.stop_reason = "tol"
                         break
                     checkpoint.keep(interval)
-            p.assign(target.of(q, result.n_iter))  # eq. 3
+            p.assign(target.of(q, result.n_iter))  # eq. 3, but where P is the posterior
             callbacks.on_epoch_begin(interval)
             trainer.reset()
             end = min(result.n_iter + update_interval, maxiter)
@@ -201,14 +204,6 @@ class _Target:
         """Gives the optimizer its learning rate back."""
         if self.schedule == "cosine":
             self.optimizer.learning_rate = self.learning_rate
-
-
-def _refresh(dec, x, result):
-    """Q, labels and codes of all samples, into the ClusteringResult; returns Q and the share of changed labels."""
-    q, result.codes = predict(dec.assigner, x)
-    check_finite(q, "the soft assignment")
-    before, result.q, result.labels = result.labels, q, q.argmax(axis=1)
-    return q, float(np.mean(result.labels != before))
 
 
 def _augmentation_seed(dec, checkpoint):

@@ -20,7 +20,6 @@ from dec_keras.errors import InputError, check_choice
 
 MANY_CODES = 100_000  # past these k-means goes through the codes in mini-batches, and a mixture is fitted to a sample
 MINI_BATCH = 4096  # codes, of k-means in mini-batches
-SILHOUETTE_CODES = 2000  # whose silhouettes are taken: they are compared pair by pair
 SEPARATE = 0.5  # mean silhouette, from which on clusters are no matter of chance (Kaufman and Rousseeuw, 1990)
 N_NEIGHBORS = 20  # of UMAP's graph, as in N2D
 RESTARTS = 30  # of a mixture
@@ -107,7 +106,7 @@ def manifold_start(codes: np.ndarray, n_clusters: int, seed: int | None = None, 
     on_manifold = umap_of(np.asarray(codes), codes.shape[1], seed, verbose)
     posterior = _posterior(_mixture(on_manifold, n_clusters, seed, verbose), on_manifold)
     labels, centers = posterior.argmax(axis=1), posterior.T @ codes / posterior.sum(axis=0)[:, np.newaxis]
-    sample = check_random_state(seed).permutation(len(codes))[:SILHOUETTE_CODES]
+    sample = check_random_state(seed).permutation(len(codes))[: metrics.SILHOUETTE_SAMPLES]
     return Start(centers, labels, posterior, metrics.silhouette(on_manifold[sample], labels[sample]))
 
 

@@ -13,7 +13,6 @@ from dec_keras.method.initial_centers import kmeans_start
 from dec_keras.method.protocols import STARTS
 from dec_keras.runs.record import peak_memory
 
-SAMPLE = 2000  # samples whose silhouette is taken: they are compared pair by pair
 KMEANS_SAMPLE = 10_000  # samples that k-means on x is run on, which are compared in all features
 KMEANS_RESTARTS = 5
 NOISE = 0.02  # that the silhouette of a sample may fall by, by chance
@@ -54,7 +53,7 @@ class Quality:
 
 def qualities(dec, x, y):
     """The Quality of a run's start and of its end; their silhouettes are of the same samples."""
-    sample = np.sort(np.random.default_rng(0).permutation(len(x))[:SAMPLE])
+    sample = np.sort(np.random.default_rng(0).permutation(len(x))[: metrics.SILHOUETTE_SAMPLES])
     points, result = x.take(sample).matrix(), dec.result
 
     def quality(labels, confidence):
@@ -99,7 +98,7 @@ def report(dec, config, data, folder, errors, seconds, options):
     print("\n" + "\n".join(_score_lines(rows, y is not None)))
     if y is not None:
         print(f"k-means on x: {KMEANS_RESTARTS} restarts, on {n} of {len(data.x)} samples.")
-    sampled = f" of {min(SAMPLE, len(data.x))} samples"
+    sampled = f" of {min(metrics.SILHOUETTE_SAMPLES, len(data.x))} samples"
     print(f"\n{'Without labels':<18}{'silhouette in x':>17}{'mean confidence':>17}{f'below {metrics.UNSURE}':>12}")
     for name, quality in zip(names, (start, end), strict=True):
         print(f"{name:<18}{quality.silhouette:>17.4f}{quality.confidence:>17.4f}{quality.unsure:>12.1%}")

@@ -30,7 +30,6 @@ from dec_keras.plots.style import save
 from dec_keras.runs.run import build, prepare
 from dec_keras.training.checkpoint import as_json
 
-SAMPLE = 2000  # samples whose silhouettes are taken: they are compared pair by pair
 CLOSE = 0.98  # of the best silhouette: nearly as good
 FARTHEST = 0.25  # of k, that the criteria's best k may be apart for a clear answer
 COLUMNS = (
@@ -148,7 +147,8 @@ def measure(method, config, data, held_out):
     with redirect_stdout(io.StringIO()):
         dec.fit(x.take(~held_out), **config.fit_arguments(), save_dir=None)
     q = dec.soft_labels(x)
-    labels, sample = q.argmax(axis=1), np.random.default_rng(config.seed).permutation(len(q))[:SAMPLE]
+    labels = q.argmax(axis=1)
+    sample = np.random.default_rng(config.seed).permutation(len(q))[: metrics.SILHOUETTE_SAMPLES]
     train_loss, validation_loss = clustering_loss(q[~held_out]), clustering_loss(q[held_out])
     return {
         "k": k,
