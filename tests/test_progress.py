@@ -96,13 +96,13 @@ def test_the_line_of_a_phase_that_fails_is_ended(monkeypatch):
 
 
 def test_a_whole_run_prints_under_60_lines_and_less_if_it_is_to_be_quiet(tmp_path, capfd, small_network):
-    def run(*more):
+    def run(folder, *more):
         """What a run on digits prints in a pipe."""
         short = ("--pretrain_epochs", "12", "--maxiter", "60", "--tol", "0", "--update_interval", "3")
-        helpers.command(DEC, ["--dataset", "digits", *short, "--save_dir", tmp_path, *more])
+        helpers.command(DEC, ["--dataset", "digits", *short, "--save_dir", folder, *more])
         return capfd.readouterr().out.splitlines()
 
-    whole, quiet = run(), run("--quiet")
+    whole, quiet = run(tmp_path / "a"), run(tmp_path / "b", "--quiet")
     assert 40 < len(whole) < 60
     assert not [line for line in quiet if line.startswith(("Settings", "Epoch", "Iter", "Start"))]
     assert quiet[-1].startswith("Next: ")

@@ -59,7 +59,7 @@ def blobs_folder(tmp_path_factory):
 
 
 def run_trials_here(patch):
-    """And not in processes, each of which would import TensorFlow first."""
+    """Has trials run in this process, and not in their own, each of which would import TensorFlow first."""
 
     class Process:
         def __init__(self, command, **_):

@@ -152,7 +152,7 @@ def cluster(
                         result.stop_reason = "tol"
                         break
                     checkpoint.keep(interval)
-            p.assign(target.of(q, result.n_iter))  # eq. 3, but where P is the posterior
+            p.assign(target.of(q, result.n_iter))  # eq. 3, or the start's posterior
             callbacks.on_epoch_begin(interval)
             trainer.reset()
             end = min(result.n_iter + update_interval, maxiter)

@@ -132,9 +132,9 @@ class Trial:
 
     def pretrained(self, method):
         """DEC or IDEC with the trial's autoencoder, and its RunConfig."""
-        x, known = self.data.x, {name: getattr(self.config, name) for name in ("n_clusters", "scale")}
+        x, of_data = self.data.x, {"n_clusters": self.config.n_clusters, "scale": self.config.scale}
         config = replace(self.asked, method=method).resolved(len(x), x.image_shape is not None)
-        config = replace(config, **known, ae_weights=self.folder.ae_weights)
+        config = replace(config, **of_data, ae_weights=self.folder.ae_weights)
         return build(self.methods[method], config, self.data), config
 
     @cached_property
