@@ -42,12 +42,14 @@ class Data:
     Attributes:
         x: scaled Samples.
         y: labels of shape `(n,)`, or None.
+        n_clusters: number of clusters that was asked for, or else of classes.
         scaler: the Scaler of x.
         about: `reading.About` x.
     """
 
     x: Samples
     y: np.ndarray | None
+    n_clusters: int
     scaler: Scaler
     about: reading.About
 
@@ -126,10 +128,17 @@ def prepare(config):
     x, y, about = load(config.dataset, config.reading)
     n_clusters = number_of_clusters(config.n_clusters, x, y)
     scaler = fit(x, scale, about)
-    config = replace(config.resolved(len(x), x.image_shape is not None), n_clusters=n_clusters, scale=scaler.name)
+    data = Data(scaler.transform(x), y, n_clusters, scaler, about)
+    config = settings_in_force(config, data)
     if config.augment != "none" and x.image_shape is None:
         raise InputError(f"{config.dataset} holds no images, which augmentation shifts and rotates: --augment none.")
-    return config, Data(scaler.transform(x), y, scaler, about)
+    return config, data
+
+
+def settings_in_force(config, data):
+    """The RunConfig with nothing left open, for these data."""
+    config = config.resolved(len(data.x), data.x.image_shape is not None)
+    return replace(config, n_clusters=data.n_clusters, scale=data.scaler.name)
 
 
 def _scale_of_weights(path, asked, of_protocol):

@@ -20,7 +20,7 @@ from dec_keras.files.run_folder import lock_folder, run_folder
 from dec_keras.method.initial_centers import N_NEIGHBORS, STARTS, kmeans_start, umap_of
 from dec_keras.runs.config import RunConfig
 from dec_keras.runs.record import peak_memory, versions
-from dec_keras.runs.run import build, prepare
+from dec_keras.runs.run import build, prepare, settings_in_force
 from dec_keras.sweeps.results import ON_X, PHASE
 
 SMALLEST = 0.01  # share of the samples that HDBSCAN takes for a cluster; its 5 samples give hundreds of clusters
@@ -132,9 +132,8 @@ class Trial:
 
     def pretrained(self, method):
         """DEC or IDEC with the trial's autoencoder, and its RunConfig."""
-        x, of_data = self.data.x, {"n_clusters": self.config.n_clusters, "scale": self.config.scale}
-        config = replace(self.asked, method=method).resolved(len(x), x.image_shape is not None)
-        config = replace(config, **of_data, ae_weights=self.folder.ae_weights)
+        asked = replace(self.asked, method=method, ae_weights=self.folder.ae_weights)
+        config = settings_in_force(asked, self.data)
         return build(self.methods[method], config, self.data), config
 
     @cached_property
