@@ -41,25 +41,26 @@ __all__ = ["DEC", "ClusteringLayer", "autoencoder", "cluster_acc"]
 class DEC(SeedNames):
     """The paper's model: the encoder of a stacked autoencoder, and a clustering layer on its code.
 
-    Names and calls of the seed repos are in `dec_keras.seeds.models`: `SeedNames`, and arguments by `seed_calls`.
+    The seed repos' method names and arguments work too: see `SeedNames` and `seed_calls` in `dec_keras.seeds.models`.
 
     Args:
-        dims: units of each encoder layer, the input's first and the code's last; the paper's are
+        dims: number of units of each encoder layer, from the input to the code. The paper uses
             [d, 500, 500, 2000, 10].
-        n_clusters: number of clusters k, at least 1 (which is all samples). Default 10.
+        n_clusters: number of clusters k, at least 1 (all samples in one cluster). Default 10.
         alpha: degrees of freedom of Student's t distribution, > 0. Default 1, as in the paper.
         init: initializer of the autoencoder's kernels. Default "glorot_uniform".
-        seed: of the k-means or mixture restarts, an int, or None for NumPy's global state. Weights and batches follow
-            `keras.utils.set_random_seed`, which is to be called before; layer-wise pretraining calls it by itself.
-        batch_size: samples a batch for `clustering`, the IDEC repo's `fit`. Default 256.
+        seed: Random seed for the start (k-means, mixture, UMAP) and for augmentation in `fit`, an int, or None for the
+            global random states. Weights and batches follow `keras.utils.set_random_seed`: call it before. Layer-wise
+            pretraining calls it itself, if seed is an int.
+        batch_size: samples per batch of `clustering`, the IDEC repo's name for `fit`. Default 256.
 
     Attributes:
         autoencoder, encoder, model: Keras models x -> reconstruction, x -> code of shape `(n, dims[-1])`, and
             x -> soft assignment Q of shape `(n, n_clusters)`. They share their layers.
         result: `clustering.ClusteringResult` of the last `fit`; None before.
-        pretrain_seconds: that pretraining took, in all of its parts if it was cut off; None before.
-        attributes: dict that is written into every file saved; the command line's are dataset, protocol, scale, and of
-            files how they are read.
+        pretrain_seconds: Time of the pretraining in seconds, including the parts before an interruption; None before.
+        attributes: dict that every saved model file contains. The command line stores the data set, the protocol, the
+            scale, and how a file of data was read.
 
     Raises:
         InputError: (a ValueError) if an argument is out of range, here and in every method.
@@ -110,12 +111,12 @@ class DEC(SeedNames):
         """Pretrains the autoencoder end to end; see `pretraining.pretrain`, which has the same arguments.
 
         The default optimizer is Adam with the seed repos' epsilon (`protocols.ADAM`). Writes `pretrain_log.csv` and
-        `ae_weights.h5` to `save_dir`, which is made if need be; None: writes nothing. With `resume` it goes on with the
-        same training there, or takes its weights if it came to its end.
+        `ae_weights.h5` to `save_dir`, which is created if needed; None writes nothing. With `resume`, an interrupted
+        training in `save_dir` continues, and a finished one gives its weights.
         """
         x, y = self._check(x, y)
         options = checked(epochs=epochs, batch_size=batch_size, schedule=schedule, verbose=verbose)
-        options |= {"optimizer": get_optimizer(optimizer)}  # before the folder is made
+        options |= {"optimizer": get_optimizer(optimizer)}  # raises before the folder is created
         options |= {"augment": _check_images(x, augment), "callbacks": callbacks, "resume": resume}
         pretrain(self, x, y, folder=_folder(save_dir, resume), **options)
 
@@ -133,8 +134,8 @@ class DEC(SeedNames):
     ) -> None:
         """Pretrains the autoencoder as the paper does; see `pretraining.pretrain_layerwise`, with the same arguments.
 
-        Writes `pretrain_layer_<i>_log.csv`, `pretrain_log.csv` and `ae_weights.h5` to `save_dir`, which is made if need
-        be; None: writes nothing.
+        Writes `pretrain_layer_<i>_log.csv`, `pretrain_log.csv` and `ae_weights.h5` to `save_dir`, which is created if
+        needed; None writes nothing.
         """
         x, y = self._check(x, y)
         options = checked(batch_size=batch_size, verbose=verbose)
@@ -172,10 +173,10 @@ class DEC(SeedNames):
     ) -> np.ndarray:
         """Runs the clustering phase on the pretrained encoder; see `clustering.cluster`, which has the same arguments.
 
-        Writes `dec_log.csv`, `DEC_model_0.h5` (the start) and `DEC_model_final.h5` to `save_dir`, which is made if need
-        be, and with `save_models` `DEC_model_<batches>.h5` every five epochs; None: nothing. Calls `compile()`
-        unless that was done; another `fit` goes on with that optimizer's state, so compile anew to start afresh. Warns
-        if the encoder is as it was initialized.
+        Writes `dec_log.csv`, `DEC_model_0.h5` (the start) and `DEC_model_final.h5` to `save_dir`, which is created if
+        needed, and with `save_models` also `DEC_model_<batches>.h5` every five epochs; None writes nothing. Calls
+        `compile()` if the model is not compiled. A second `fit` keeps the optimizer's state: call `compile` before it
+        to reset the state. Warns if the encoder still has its random initial weights.
 
         Returns:
             cluster of each sample, int array of shape `(n,)`, values in 0..n_clusters-1.
@@ -225,15 +226,15 @@ class DEC(SeedNames):
 
     @staticmethod
     def targets(x: Any, p: Any) -> Any:
-        """What the training step compares the model's outputs with, for a batch of x and P."""
+        """The targets of the model's outputs in a training step, for a batch of x and its rows of P."""
         return p
 
     def _trained_model(self) -> keras.Model:
-        """What the clustering phase trains and saves: x -> Q."""
+        """The model that the clustering phase trains and saves: x -> Q."""
         return self.clusterer
 
     def _checksum(self) -> int:
-        """Of the encoder's weights."""
+        """CRC-32 of the encoder's weights."""
         return zlib.crc32(b"".join(weight.tobytes() for weight in self.encoder.get_weights()))
 
     def _check(self, x: SamplesLike, y: ArrayLike | None = None) -> tuple[Samples, np.ndarray | None]:
@@ -245,7 +246,7 @@ class DEC(SeedNames):
 
 
 def _check_images(x, augment):
-    """`augment`, a bool, for x that are images if it is true."""
+    """Returns `augment` as a bool; raises InputError if it is true and x holds no images."""
     if augment and x.image_shape is None:
         raise InputError(
             "augment shifts and rotates images, and x is not known to be any: give x of shape (samples, height, width) "

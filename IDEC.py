@@ -41,7 +41,7 @@ class IDEC(IDECSeedNames, DEC):
     losses: ClassVar[dict[str, str]] = {"loss": "L", "clustering_loss": "Lc", "decoder_0_loss": "Lr"}
 
     def _trained_model(self) -> keras.Model:
-        """What the clustering phase trains and saves: x -> [Q, reconstruction]."""
+        """The model that the clustering phase trains and saves: x -> [Q, reconstruction]."""
         outputs = [self.clusterer.output, self.autoencoder.output]
         return keras.Model(self.autoencoder.input, outputs, name=self.name)
 

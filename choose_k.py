@@ -16,7 +16,7 @@ from dec_keras.runs.command_line import add_shared_options, check_paths, config_
 
 
 def main(arguments=None):
-    """Compares numbers of clusters from the command line; bad input ends in a sentence and exit code 2."""
+    """Compares numbers of clusters from the command line; bad input prints one sentence and exits with code 2."""
     args, config = parse(arguments)
     with script_errors("choose_k.py", "Stopped. The same command goes on."):
         check_paths(config)
@@ -24,12 +24,12 @@ def main(arguments=None):
         from DEC import DEC
         from dec_keras.sweeps.numbers_of_clusters import choose_k
 
-        logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of the many models, one a k
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it would warn about many models, one per k
         choose_k(DEC, config, args.k, args.validation, args.save_dir, args.verbose)
 
 
 def parse(arguments=None):
-    """The command line: a namespace of k (a range), validation (a share) and save_dir, and the RunConfig."""
+    """Parses the command line into a namespace of k (a range), validation (a share) and save_dir, and a RunConfig."""
     parser = Parser(
         prog="choose_k.py", description="Compare numbers of clusters on one pretrained autoencoder, and suggest one."
     )
@@ -44,7 +44,7 @@ def parse(arguments=None):
     output.add_argument("--save_dir", type=Path, help=folder)
     args = parser.parse_args(arguments)
     config = config_of(parser, "DEC", args, args.dataset or "mnist", n_clusters=args.k[-1])
-    name = Path(config.dataset_name.partition(":")[0]).resolve().stem  # without the array in it, or its ending
+    name = Path(config.dataset_name.partition(":")[0]).resolve().stem  # without the array's name and the file's ending
     args.save_dir = args.save_dir or Path("results", "choose_k", name)
     return args, config
 

@@ -30,7 +30,7 @@ def __getattr__(name):
     if spec is None or spec.loader is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
     this = sys.modules[__name__]
-    package = sys.modules[__name__] = module_from_spec(spec)  # its own modules import it by this name
+    package = sys.modules[__name__] = module_from_spec(spec)  # the package's modules import it under this name
     try:
         spec.loader.exec_module(package)
     except BaseException:

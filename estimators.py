@@ -43,38 +43,38 @@ MatrixLike: TypeAlias = ArrayLike | scipy.sparse.spmatrix | scipy.sparse.sparray
 class DECClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
     """Deep Embedded Clustering (Xie et al., ICML 2016): an autoencoder's code and its clusters, learned together.
 
-    Pretrains the autoencoder, starts from k-means on its codes, and trains until `tol` or `maxiter`. X is taken as it
-    is: scale it to about [0, 1] first, say by `MinMaxScaler` in a Pipeline. The defaults are the command line's for
-    data of your own (protocol dec-keras, row "other" of `protocols`), and so is the result for the same seed where that
-    scales alike, as with `--scale none`.
+    Pretrains the autoencoder, starts from k-means on its codes, and trains until `tol` or `maxiter`. X is not scaled:
+    scale it to about [0, 1] first, for example with `MinMaxScaler` in a Pipeline. The defaults are those of the command
+    line for your own data (protocol dec-keras, row "other" of `protocols`). The same seed gives the command line's
+    result if X is scaled alike there, as with `--scale none`.
 
     Args:
         n_clusters: number of clusters k, at least 1. Default 10.
-        dims: units of each encoder layer behind the input, the code's last. Default (500, 500, 2000, 10).
-        pretrain_epochs: epochs of pretraining. Default None: by the number of samples, see `protocols.resolve`.
+        dims: number of units of each encoder layer after the input, up to the code. Default (500, 500, 2000, 10).
+        pretrain_epochs: epochs of pretraining. Default None: chosen by the number of samples, see `protocols.resolve`.
         pretrain_optimizer: a Keras optimizer, its name, or its serialised form. Default None: Adam(0.001).
-        ae_weights: `.h5` file of a pretrained autoencoder of these dims, on X scaled alike, which takes the place of
-            pretraining; a fit with `save_dir` leaves one there, ae_weights.h5. Default None.
-        optimizer: of the clustering phase, as pretrain_optimizer. Default None: SGD(0.01, momentum 0.9).
-        batch_size: samples a batch, in both phases. Default 256.
-        maxiter: most batches of the clustering phase. Default 20,000.
+        ae_weights: `.h5` file of an autoencoder with these dims, pretrained on X scaled alike; it replaces pretraining.
+            A fit with `save_dir` writes one there, ae_weights.h5. Default None.
+        optimizer: optimizer of the clustering phase, as for pretrain_optimizer. Default None: SGD(0.01, momentum 0.9).
+        batch_size: samples per batch, in both phases. Default 256.
+        maxiter: maximum number of batches of the clustering phase. Default 20,000.
         tol: stop when a smaller share of the labels than this changed since the last refresh of P. Default 0.001.
-        update_interval: batches between two refreshes of P; 0: one epoch. Default None: as pretrain_epochs.
+        update_interval: batches between two refreshes of P; 0: one epoch. Default None: see pretrain_epochs.
         save_dir: folder for the logs and models of `DEC.pretrain` and `DEC.fit`. Default None: nothing is written.
-        start: where the centres start: "kmeans", "gmm", "manifold" or "auto", see `initial_centers`. Default "kmeans".
-        random_state: int, RandomState or None, of weights, batches and k-means. The same int gives the same result on
-            one machine (on a GPU only after `tf.config.experimental.enable_op_determinism()`). A fit leaves Python's
-            and NumPy's global random states as they were, but seeds TensorFlow's. Default None.
+        start: initial centres: "kmeans", "gmm", "manifold" or "auto", see `initial_centers`. Default "kmeans".
+        random_state: Random seed for weights, batches and k-means: int, RandomState or None. The same int gives the
+            same result on one machine (on a GPU only after `tf.config.experimental.enable_op_determinism()`). A fit
+            restores Python's and NumPy's global random states, but not TensorFlow's. Default None.
         verbose: 1 shows the progress of both phases, 2 prints the rows of their logs. Default 0.
 
     Attributes:
         labels_: cluster of each sample, int array of shape `(n,)`, values in 0..n_clusters-1.
         embedding_: codes z of the samples, float32 array of shape `(n, dims[-1])`.
         cluster_centers_: centres in the space of the codes, float32 array of shape `(n_clusters, dims[-1])`.
-        n_iter_: batches of the clustering phase.
-        stop_reason_: "tol" or "maxiter".
-        history_: rows of the clustering phase's log, one dict a refresh of P: iter, loss, delta_label.
-        n_features_in_, feature_names_in_: features of X, and their names if all are strings.
+        n_iter_: number of batches that the clustering phase trained.
+        stop_reason_: "tol" or "maxiter", the argument that ended the clustering phase.
+        history_: rows of the clustering phase's log, one dict per refresh of P: iter, loss, delta_label.
+        n_features_in_, feature_names_in_: number of features of X, and their names if all names are strings.
 
     Raises:
         InputError: (a ValueError) if an argument is out of range, in `fit`.
@@ -102,15 +102,15 @@ class DECClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
     def from_h5(cls, path: str | PathLike) -> Self:
         """A fitted estimator from a model that DEC.py, IDEC.py, or a fit with `save_dir` saved.
 
-        It predicts as that model does, of X that is scaled as it was in training. What only a fit knows is missing:
-        labels_, embedding_, n_iter_, stop_reason_, history_.
+        It predicts as the saved model, if X is scaled as in training. The attributes that only a fit can set are
+        missing: labels_, embedding_, n_iter_, stop_reason_, history_, feature_names_in_.
 
         Args:
-            path: of `DEC_model_final.h5`, or of `IDEC_model_final.h5`, which serves both classes; the suffix may be
-                left out.
+            path: path of `DEC_model_final.h5` or `IDEC_model_final.h5`; both classes load the latter. The suffix may
+                be left out.
 
         Raises:
-            InputError: if there is no such file, or it is none of theirs.
+            InputError: if the file is missing, or neither DEC nor IDEC saved it.
         """
         model = load_model(path)
         layer = model.get_layer("clustering")
@@ -126,14 +126,14 @@ class DECClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
         """Pretrains and clusters.
 
         Args:
-            X: samples of shape `(n, d)`, n at least n_clusters: array, DataFrame or sparse; computed with as float32.
+            X: samples of shape `(n, d)`, n at least n_clusters: array, DataFrame or sparse; converted to float32.
             y: ignored.
 
         Returns:
             self.
 
         Raises:
-            ValueError: if X is unfit, or an argument is out of range.
+            ValueError: if X is invalid, or an argument is out of range.
             FloatingPointError: if the training diverges.
         """
         x = Samples(self._validated(X, reset=True))
@@ -176,11 +176,11 @@ class DECClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
     def score(self, X: MatrixLike, y: object = None) -> float:
         """Mean silhouette of the predicted clusters of X, in the space of X: in [-1, 1], higher is better.
 
-        In the space of X, which is the same for every model, so that GridSearchCV may compare numbers of clusters by
-        it. In the space of the codes, which each model learns by itself, the clustering phase's own pull counts as
-        merit, and few clusters win: on digits the silhouette of the codes is 0.71 for 2 clusters and 0.61 for 10, that
-        of X 0.11 and 0.18; KL(P || Q) grows with the number of clusters as well. At most 2,000 samples are looked at,
-        always the same ones. A single cluster, or one for each sample, has no silhouette and scores -1.
+        The space of X is the same for every model, so GridSearchCV may compare numbers of clusters by this score. Each
+        model learns its own codes, and the clustering phase pulls them together. Their silhouette rewards this pull and
+        prefers few clusters: on digits it is 0.71 for 2 clusters and 0.61 for 10, while that of X is 0.11 and 0.18.
+        KL(P || Q) also grows with the number of clusters. The score uses at most 2,000 samples, always the same ones. A
+        single cluster, or one cluster per sample, has no silhouette and scores -1.
 
         Args:
             X: samples of shape `(n, d)`.
@@ -201,7 +201,7 @@ class DECClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
         return self._dec
 
     def _validated(self, X, reset):
-        """X as a float32 array or CSR matrix; with `reset` its features are learned, else compared."""
+        """X as a float32 array or CSR matrix; with `reset` its features are stored, else compared."""
         return validate_data(self, X, reset=reset, accept_sparse="csr", dtype=np.float32)
 
     @property
@@ -215,7 +215,7 @@ class DECClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
         return tags
 
     def __getstate__(self):
-        """Keras models do not pickle together: their dims and weights stand for them."""
+        """Pickles dims and weights in place of the Keras models, which do not pickle together."""
         state = dict(super().__getstate__())
         if dec := state.pop("_dec", None):
             shape = {"dims": dec.dims, "n_clusters": dec.n_clusters, "alpha": dec.alpha}
@@ -232,11 +232,11 @@ class DECClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class IDECClustering(DECClustering):
-    """Improved Deep Embedded Clustering (Guo et al., IJCAI 2017): DEC that goes on reconstructing X.
+    """Improved Deep Embedded Clustering (Guo et al., IJCAI 2017): DEC that keeps reconstructing X.
 
     Args:
         gamma: weight of the clustering loss beside the reconstruction's, at least 0. Default 0.1.
-        optimizer: default None: Adam(0.001).
+        optimizer: as for DECClustering, but default None: Adam(0.001).
         others: as for DECClustering.
 
     Attributes:
@@ -258,7 +258,7 @@ def _seed(random_state):
 
 @contextmanager
 def _seeded(seed):
-    """Seeds Keras and with it all global random states; gives Python's and NumPy's back as they were."""
+    """Seeds Keras and all global random states; restores those of Python and NumPy at the end."""
     of_python, of_numpy = random.getstate(), np.random.get_state()
     keras.utils.set_random_seed(seed)
     try:

@@ -1,13 +1,13 @@
-"""Everything that is drawn: the figures of a run, as PNG and SVG, and its page `report.html`.
+"""Draws a run: its figures, as PNG and SVG, and its page `report.html`.
 
     python figures.py results                            # a run's folder: what DEC.py or IDEC.py saved
     python figures.py results/IDEC_model_final.h5        # one of two models in a folder
     python figures.py results --dataset moved/data.npz   # where the data are now
-    python figures.py results --terms words.txt          # names of the features, one a line: the top terms too
+    python figures.py results --terms words.txt          # names of the features, one per line: draws top terms
     python figures.py results --paper                    # without titles, at the width of a paper's column
 
-The drawing functions take plain arrays and return a matplotlib Figure. Every group (cluster or class) has a colour that
-stays apart to the colour-blind and in grey, and its name beside it; beyond twelve the marker differs too.
+The drawing functions take plain arrays and return a matplotlib Figure. Every group (cluster or class) has its name
+beside it, and a colour that is distinct for the colour-blind and in grey. Beyond twelve groups the markers differ too.
 """
 
 from pathlib import Path
@@ -86,7 +86,7 @@ __all__ = [
 
 
 def main(arguments=None):
-    """`python figures.py <run>`; bad input ends in a sentence and exit code 2."""
+    """Runs `python figures.py <run>`; bad input prints one sentence and exits with code 2."""
     args = parse(arguments)
     with script_errors("figures.py"):
         model_file = find_model(args.run)

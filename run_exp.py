@@ -1,11 +1,11 @@
-"""Sweeps methods x data sets x trials into `results/<name>/results.csv`, tables and figures; resumes what was cut off.
+"""Sweep: runs methods x data sets x trials, writes results/<name>/results.csv, tables and figures; can be resumed.
 
     python run_exp.py                                       (10 trials of all methods, as DEC-keras' run_exp.py)
     python run_exp.py --datasets usps pendigits --trials 5 --methods DEC IDEC
     python run_exp.py --protocol fast --datasets mnist --name fast --jobs 2
     python run_exp.py --dry-run
 
-Trial t has the seed `--seed` + t - 1: `python DEC.py --dataset usps --seed 3` is the trial of seed 3.
+Trial t has the seed `--seed` + t - 1: `python DEC.py --dataset usps --seed 3` repeats the trial with seed 3.
 """
 
 import json
@@ -29,7 +29,7 @@ SEEDS_DATASETS = ("usps", "reuters10k", "stl", "mnist", "fmnist")  # DEC-keras' 
 
 
 def main(arguments=None):
-    """Runs the sweep; exit code 0, 1 if a trial failed, or 2 with a sentence for bad input."""
+    """Runs the sweep; the exit code is 0, 1 if a trial failed, or 2 after one sentence about bad input."""
     with script_errors("run_exp.py", "Stopped. The same command goes on."):
         failed = sweep(parse(arguments), run_trial)
     sys.exit(1 if failed else 0)
@@ -46,7 +46,7 @@ def run_one_trial(task):
 
 
 def parse(arguments=None):
-    """The command line as a namespace, checked.
+    """Parses the command line into a namespace and checks it.
 
     Raises:
         InputError: if a value is out of range.
@@ -82,7 +82,7 @@ def parse(arguments=None):
 
 
 def named(datasets):
-    """{its name in the results: what load_data takes} of each data set."""
+    """{name in the results: argument of load_data} for each data set."""
     by_name = {}
     for dataset in dict.fromkeys(ALIASES.get(dataset, dataset) for dataset in datasets):
         path, known = Path(dataset), dataset in DATASETS
@@ -99,16 +99,16 @@ def named(datasets):
 
 
 def run_trial(task, jobs):
-    """Runs a task; an error of it ends nothing else.
+    """Runs a task; an error in the task stops nothing else.
 
-    dask's workers get it and what it calls by value, since this is a script: they need no copy of this project.
+    dask sends a script's functions by value, so workers import nothing of this project. They start `task["script"]`.
 
     Args:
         task: a dict of `sweep.tasks`.
-        jobs: how many trials share a machine's cores.
+        jobs: number of trials that share a machine's cores.
 
     Returns:
-        the task, and for each method a dict with its "row" or its "error", a traceback.
+        the task, and {method: a dict with its "row", or with its "error", a traceback}.
     """
     try:
         return task, trial_process(task, jobs)
@@ -117,19 +117,19 @@ def run_trial(task, jobs):
 
 
 def trial_process(task, jobs):
-    """A task's outcomes, of a process of its own, so that memory is freed and a crash ends nothing else."""
+    """Runs a task in its own process, so that memory is freed and a crash stops nothing else; returns its outcomes."""
     folder = Path(task["folder"])
     folder.mkdir(parents=True, exist_ok=True)
     paths = {method: folder / f"{method}.json" for method in task["methods"]}
     for path in paths.values():
         if path.exists() and "error" in json.loads(path.read_text()):
-            path.unlink()  # to be tried again
+            path.unlink()  # so that the method runs again
     threads = str(max(1, joblib.cpu_count() // jobs))
     environment = dict.fromkeys(THREADS, threads) | os.environ
     environment["PYTHONIOENCODING"] = "utf-8:backslashreplace"
     with open(folder / "log.txt", "a", encoding="utf-8") as log:
         streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        process = subprocess.Popen(  # which ends with its stdin
+        process = subprocess.Popen(  # it ends when its stdin closes
             [sys.executable, task["script"], "trial", json.dumps(task)],
             env=environment,
             encoding="utf-8",

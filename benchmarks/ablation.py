@@ -1,8 +1,8 @@
-"""What each idea of the protocol `best` is worth: start x first P x augmentation, DEC on one data set.
+"""Measures each idea of the protocol `best` (start x first P x augmentation) with DEC on one data set.
 
     python -m benchmarks.ablation --dataset usps --seeds 5 --maxiter 4000 --out results/ablation
 
-Autoencoders and rows are kept in `--out`, and the same command goes on with what is missing. Prints the means.
+`--out` keeps autoencoders and rows; the same command continues with the missing ones. Prints the means.
 """
 
 import argparse
@@ -28,9 +28,10 @@ VARIANTS = (("kmeans", "Q"), ("gmm", "Q"), ("manifold", "Q"), ("manifold", "post
 
 
 def rows_of(dataset, seed, augment, maxiter, folder):
-    """The rows of all variants with one autoencoder, pretrained as `best` does but for `augment`."""
+    """Yields the rows of all variants with one autoencoder, pretrained as in `best` except for `augment`."""
     config, data = prepare(RunConfig("DEC", dataset, protocol="best", seed=seed, augment=augment, maxiter=maxiter))
-    pretrained = folder / f"{dataset}_{(augment == 'none' and 'plain') or 'augmented'}_{seed}"
+    kind = "augmented" if augment in ("pretraining", "both") else "plain"
+    pretrained = folder / f"{dataset}_{kind}_{seed}"
     dec = build(DEC, config, data)
     config.pretrain(dec, data.x, save_dir=pretrained, resume=True)
     codes, config = dec.extract_features(data.x), replace(config, ae_weights=pretrained / "ae_weights.h5")
@@ -49,7 +50,7 @@ def rows_of(dataset, seed, augment, maxiter, folder):
 
 
 def read_rows(path):
-    """The rows of a csv file of this benchmark, texts; [] where there is none yet."""
+    """The rows of a CSV file of this benchmark, with values as text; [] if there is no file yet."""
     if not path.exists():
         return []
     with open(path, newline="", encoding="utf-8") as file:

@@ -1,8 +1,8 @@
-"""Run by training.py with an interpreter that has ClustPy: an epoch of the phase that each line of input names.
+"""Trains ClustPy for one epoch per line of input; training.py runs this with an interpreter that has ClustPy.
 
     python benchmarks/clustpy_rounds.py x.npy
 
-Lines are "pretraining" and "clustering"; each is answered when its epoch, in batches of 256, is over.
+A line names the phase, "pretraining" or "clustering". The answer "done" follows its epoch, in batches of 256.
 """
 
 import sys

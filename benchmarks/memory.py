@@ -1,11 +1,11 @@
-"""Peak memory of training on data larger than memory; seconds a sample as the number of samples grows.
+"""Peak memory of training on data larger than memory; seconds per sample as the number of samples grows.
 
     python -m benchmarks.memory sparse                                   (CSR of 685,071 x 2,000, 60 non-zeros a row)
     python -m benchmarks.memory mapped --gigabytes 20 --folder /big      (a float32 .npy file of that size)
     python -m benchmarks.memory growth               (10k, 100k and 1M samples; 10, 30 and 100 clusters)
 
-Anonymous memory is what the process itself holds; mapped files count as the system's cache. DEC.py says at its end what
-a whole run took.
+Anonymous memory is what the process itself holds; mapped files count as the system's cache. DEC.py prints the time and
+memory of a whole run at its end.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from dec_keras.training.pipeline import endless_batches, predict
 from dec_keras.training.steps import Trainer
 
 ROUNDS = 5
-SAMPLES, FEATURES, NON_ZEROS = 685_071, 2_000, 60  # the DEC paper's full REUTERS; about its words a document
+SAMPLES, FEATURES, NON_ZEROS = 685_071, 2_000, 60  # the DEC paper's full REUTERS, with about its words per document
 
 
 def main():
@@ -59,7 +59,7 @@ class AnonymousMemory(threading.Thread):
 
 
 def train(x, n_clusters=10, steps=200):
-    """Times of training x: seconds of a batch of each phase, of the start's k-means, and of a refresh of P."""
+    """Seconds of training on x: for a batch of each phase, for encoding x, for k-means, and for a refresh of P."""
     keras.utils.set_random_seed(0)
     dec = DEC([x.shape[1], *CODE_DIMS], n_clusters, seed=0)
     dec.autoencoder.compile("adam", "mse")
@@ -84,7 +84,7 @@ def train(x, n_clusters=10, steps=200):
 
 
 def fit(model, x, prepare, shuffle, steps):
-    """Seconds of a batch: the median of `ROUNDS`, once the step is compiled."""
+    """Seconds per batch: the median of `ROUNDS` rounds, after one that compiles the step."""
     trainer, times = Trainer(model, endless_batches(x, BATCH_SIZE, shuffle), prepare, n_batches=10_000), []
     for _ in range(ROUNDS + 1):
         start = perf_counter()

@@ -1,9 +1,9 @@
-"""Run by training.py with an interpreter that has PyTorch: as clustpy_rounds.py, by the modules of OpenDeepClustering.
+"""As clustpy_rounds.py, with the modules of OpenDeepClustering; training.py runs this with a Python that has PyTorch.
 
     python benchmarks/opendeepclustering_rounds.py x.npy FOLDER     (FOLDER: a clone of its repository)
 
-Its scripts do all their work when they are imported, so their loops over the batches stand here. They write a line of a
-log for each batch, and read images by torchvision one by one, which is left out here.
+Its scripts do all their work when they are imported, so this file repeats their loops over the batches. It leaves out
+their line of a log for each batch, and their reading of images one by one with torchvision.
 """
 
 import sys

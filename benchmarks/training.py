@@ -1,4 +1,4 @@
-"""Seconds of both phases beside matrix products of the same shapes, a plain Keras loop, and peers; and of the starts.
+"""Times both phases against matrix products of the same shapes, a plain Keras loop and other projects; and the starts.
 
     python -m benchmarks.training products                      (pretraining against its matrix products)
     python -m benchmarks.training split                         (what a pretraining epoch is made of)
@@ -9,7 +9,7 @@
     python -m benchmarks.training clustpy --rival_python P      (both phases against ClustPy in the interpreter P)
     python -m benchmarks.training opendeepclustering --rival_python P --opendeepclustering FOLDER    (a clone)
 
-The rivals take turns in one process tree; printed are medians and their ratio. In P: pip install clustpy.
+The rivals take turns in one process tree. Prints medians and their ratio. Install ClustPy in P: pip install clustpy.
 """
 
 import argparse
@@ -56,7 +56,7 @@ def main():
 
 
 class Benchmark:
-    """The rivals, each a function that does one round."""
+    """The benchmarks; every rival is a function that does one round."""
 
     def __init__(self, x, y, settings, args):
         self.samples, self.x, self.n_clusters, self.settings, self.args = x, x.x, len(np.unique(y)), settings, args
@@ -74,7 +74,7 @@ class Benchmark:
         print(f"pretraining reaches {theirs / ours:.2f} of the products' rate")
 
     def split(self):
-        """Each part is what its round takes longer than the one before it; all but the input is of one batch."""
+        """A part is the extra time of its round over the round before it; all but the input's repeat one batch."""
         dec = self.dec()
         model, rows = dec.autoencoder, tf.constant(self.samples.rows(slice(BATCH_SIZE)))
         one_batch = tf.data.Dataset.from_tensors((tf.range(BATCH_SIZE), rows)).repeat()
@@ -110,7 +110,7 @@ class Benchmark:
         print_ratio(self.clustering({"plain Keras loop": self.plain_interval()}))
 
     def starts(self):
-        """On the codes of ae_weights/; of the plain mixture 3 of 30 restarts are timed, the manifold has one round."""
+        """Uses the codes of ae_weights/. The plain mixture has 3 restarts, not 30; the manifold has one round."""
         dec, k = self.dec(), self.n_clusters
         dec.autoencoder.load_weights(f"ae_weights/{self.args.dataset}_ae_weights.h5")
         codes = predict(dec.encoder, self.samples)
@@ -133,7 +133,7 @@ class Benchmark:
         self.rival("OpenDeepClustering", "opendeepclustering_rounds.py", self.args.opendeepclustering)
 
     def rival(self, name, script, *more):
-        """Both phases beside an epoch of theirs. They take P from each batch and have no refresh: none is timed."""
+        """Both phases against an epoch of the rival. The rival takes P from each batch, so no refresh is timed."""
         with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as null:
             np.save(f"{folder}/x.npy", self.x)
             command = [self.args.rival_python, str(Path(__file__).with_name(script)), f"{folder}/x.npy", *more]
@@ -181,7 +181,7 @@ class Benchmark:
         return self.take_turns({"clustering, an interval": round_} | rival)
 
     def take_turns(self, rounds, n=None):
-        """{name: median seconds} of {name: function that does a round}, n times by turns, after one that warms up."""
+        """{name: median seconds} of {name: function that does a round}: n rounds by turns, after one to warm up."""
         rivals, n = rounds.values(), n or self.args.rounds
         times = np.array([[seconds(round_) for round_ in rivals] for _ in range(n + 1)])[1:]
         medians = dict(zip(rounds, np.median(times, axis=0), strict=True))
@@ -190,7 +190,7 @@ class Benchmark:
         return medians
 
     def plain_epoch(self):
-        """DEC-keras' pretraining without `fit`: batches of a shuffled copy."""
+        """DEC-keras' pretraining without `fit`: `train_on_batch` in a shuffled order."""
         autoencoder, random = self.dec().autoencoder, np.random.default_rng(0)
 
         def epoch():
@@ -216,7 +216,7 @@ class Benchmark:
         return interval
 
     def matrix_products(self, dec, jit_compile=False):
-        """An epoch of nothing but the products: one forward and two back for each layer, one back for the first."""
+        """An epoch of only the matrix products: one forward and two backward per layer, one backward for the first."""
         widths = [*dec.dims, *dec.dims[-2::-1]]
         shapes = [((BATCH_SIZE, a), (a, b), (BATCH_SIZE, b)) for a, b in itertools.pairwise(widths)]
         layers = [[tf.random.normal(shape) for shape in layer] for layer in shapes]

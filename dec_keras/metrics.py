@@ -1,6 +1,6 @@
-"""Clustering quality: against true labels ACC, NMI and ARI, each 1.0 at best; without labels the silhouette.
+"""Clustering quality: ACC, NMI and ARI with true labels, each 1.0 at best; the silhouette without labels.
 
-The three compare two partitions: neither the names nor the number of the clusters have to agree with the classes'.
+ACC, NMI and ARI compare two partitions: the clusters may have other names and another number than the classes.
 """
 
 import numpy as np
@@ -10,8 +10,8 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score, silhouette_score
 from sklearn.metrics.cluster import contingency_matrix
 
-UNSURE = 0.5  # a highest q below it: no cluster has most of the sample
-SILHOUETTE_SAMPLES = 2000  # whose silhouettes are taken where there are more: all pairs of them are compared
+UNSURE = 0.5  # if a sample's highest q is below, no cluster has most of the sample
+SILHOUETTE_SAMPLES = 2000  # most samples of a silhouette, since it compares all pairs
 
 
 def acc(y_true: ArrayLike, y_pred: ArrayLike) -> float:
@@ -38,13 +38,13 @@ cluster_acc = acc  # its name in the IDEC repo
 
 
 def match(y_true: ArrayLike, y_pred: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[tuple[int, int]]]:
-    """The matching that `acc` scores: one-to-one of clusters to classes, with most samples in matched pairs.
+    """The one-to-one matching of clusters to classes that `acc` scores: the one with most samples in matched pairs.
 
     Arguments and errors as for `acc`.
 
     Returns:
         counts: samples of each class (row) in each cluster (column), int array.
-        classes, clusters: which class a row and which cluster a column is, sorted arrays.
+        classes, clusters: the class of each row and the cluster of each column, sorted arrays.
         pairs: list of matched (row, column).
     """
     y_true, y_pred = _check_labels(y_true, y_pred)
@@ -78,20 +78,20 @@ def scores(y_true: ArrayLike, y_pred: ArrayLike) -> dict[str, float]:
 
 
 def silhouette(points: np.ndarray | scipy.sparse.csr_matrix, labels: np.ndarray) -> float:
-    """Mean silhouette of clusters, in [-1, 1]; -1 where there is none: all samples in one cluster, or each in its own.
+    """Mean silhouette of clusters, in [-1, 1]; -1 if undefined: all samples in one cluster, or each in its own.
 
     Args:
-        points: array or CSR matrix of shape `(n, d)`; all pairs of them are compared.
-        labels: of shape `(n,)`.
+        points: array or CSR matrix of shape `(n, d)`; all pairs of points are compared.
+        labels: cluster of each point, shape `(n,)`.
     """
     return float(silhouette_score(points, labels)) if 1 < len(np.unique(labels)) < len(labels) else -1.0
 
 
 def confidence(q: np.ndarray) -> tuple[float, float]:
-    """How sure soft assignments are: the mean of the samples' highest q, and the share of those below `UNSURE`.
+    """The mean of the samples' highest q, and the share of samples whose highest q is below `UNSURE`.
 
     Args:
-        q: of shape `(n, k)`, rows sum to 1.
+        q: soft assignments of shape `(n, k)`, rows sum to 1.
     """
     highest = q.max(axis=1)
     return float(highest.mean(dtype=np.float64)), float(np.mean(highest < UNSURE))

@@ -14,12 +14,12 @@ from IDEC import IDEC
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 COLOURS = {"input": "#bbbbbb", "encoder": "#56b4e9", "decoder": "#e69f00", "clustering": "#009e73"}
 OUTPUTS = {"decoder_0": "reconstruction of x", "clustering": "Q"}
-WIDTH, TALLEST = 0.5, 1.2  # of a layer's box; two layers are 1 apart
+WIDTH, TALLEST = 0.5, 1.2  # size of a layer's box; neighbouring layers are 1 apart
 BRANCH = 1.2  # how far the clustering layer of IDEC is above the decoder
 
 
 def draw(model):
-    """A Keras model as a Figure: a box a layer, from left to right, its height the square root of its units."""
+    """A Keras model as a Figure: one box per layer, from left to right, its height by the square root of its units."""
     places = _places(model)
     most = max(layer.output.shape[-1] for layer in model.layers)
     width, top = (max(place[axis] for place in places.values()) for axis in (0, 1))
@@ -32,7 +32,7 @@ def draw(model):
         height = TALLEST * (units / most) ** 0.5
         colour = COLOURS[layer.name.split("_")[0]]
         axes.add_patch(Rectangle((column - WIDTH / 2, row - height / 2), WIDTH, height, color=colour))
-        side, align = (1, "bottom") if row else (-1, "top")  # above a branch, where its arrow does not go
+        side, align = (1, "bottom") if row else (-1, "top")  # text above a branch, away from its arrow
         text = {"ha": "center", "va": align, "fontsize": 9}
         axes.text(column, row + side * (height / 2 + 0.08), f"{layer.name}\n{units}", **text)
         if column > 0:

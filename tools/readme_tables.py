@@ -1,5 +1,6 @@
-"""Puts the tables of every results/<name>/results.csv that git tracks between the markers in docs/results.md, and the
-means of DEC and IDEC beside what was published between those in README.md; and the table of the ablation.
+"""Writes tables between the markers of two pages, from the results/<name>/results.csv files that git tracks.
+
+docs/results.md gets their tables and that of the ablation; README.md the means of DEC and IDEC, and published ones.
 
 python -m tools.readme_tables
 """
@@ -23,7 +24,7 @@ NAMES = {
     "pendigits": "pendigits",
 }
 PROTOCOLS = ("dec-keras", "fast", "best")
-# The best that was published of the network d-500-500-2000-10: DEC-DA and IDEC-DA (ACML 2018), means of 5 trials; for
+# The best published scores of the network d-500-500-2000-10: DEC-DA and IDEC-DA (ACML 2018), means of 5 trials; for
 # Fashion-MNIST N2D (ICPR 2020), one trial.
 BEST_PUBLISHED = {
     "mnist": {"DEC": "98.5 / 95.9, DEC-DA", "IDEC": "98.6 / 96.2, IDEC-DA"},

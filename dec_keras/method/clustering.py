@@ -23,7 +23,7 @@ from dec_keras.training.checkpoint import Checkpoint
 from dec_keras.training.pipeline import batches_per_epoch, endless_batches, predict
 from dec_keras.training.steps import Trainer, configuration
 
-FASTER = 10  # times the learning rate while P is a posterior, at first, with the schedule "cosine"
+FASTER = 10  # the schedule "cosine" starts at this multiple of the optimizer's learning rate
 
 
 @dataclass
@@ -32,13 +32,13 @@ class ClusteringResult:
 
     Attributes:
         labels: final cluster of each sample, int array of shape `(n,)`, values in 0..k-1.
-        start: name of the start; of "auto" the one that it took; None if the caller gave a Start.
-        start_labels: the clusters at the start.
+        start: name of the start; for "auto" the name of the start that it chose; None if the caller gave a Start.
+        start_labels: cluster of each sample at the start, shaped as labels.
         start_confidence: `metrics.confidence` of Q at the start.
-        n_iter: batches trained.
+        n_iter: number of batches trained.
         stop_reason: "tol" (fewer than tol of the labels changed in an interval) or "maxiter".
-        log: the log's rows, one dict an interval.
-        seconds: that it took, in all of its parts if it was cut off.
+        log: rows of the log, one dict per interval.
+        seconds: Time of the clustering phase in seconds, including the parts before an interruption.
         q, codes: final soft assignments, float32 array of shape `(n, k)`, and codes, of shape `(n, dims[-1])`.
     """
 
@@ -74,33 +74,33 @@ def cluster(
 ):
     """Runs the clustering phase: initial centres, then KL(P || Q) until `tol` or `maxiter`.
 
-    Q cannot reproduce a start's posterior at once. P is then this posterior for `protocols.posterior_batches`, and only
-    from there on eq. 3 of Q.
+    Q cannot reproduce the posterior of a start at once. P is then this posterior for `protocols.posterior_batches`
+    batches, and eq. 3 of Q after them.
 
     Args:
-        dec: a DEC or IDEC, compiled, its autoencoder pretrained; its model is trained in place, and its `result` set to
-            a ClusteringResult.
+        dec: a compiled DEC or IDEC with a pretrained autoencoder. Its model is trained in place, and its `result` is
+            set to a ClusteringResult.
         x: Samples of shape `(n, d)`.
-        y: true labels of shape `(n,)`, or None; they score the log's rows and change nothing else.
-        maxiter: most batches to train, at least 1.
-        batch_size: samples a batch, at least 1, and no more than there are; batches go through x in order.
+        y: true labels of shape `(n,)`, or None; they only add scores to the log.
+        maxiter: maximum number of batches, at least 1.
+        batch_size: samples per batch, at least 1; reduced to n if larger. Batches go through x in order.
         tol: stop when a smaller share of the labels than this, in [0, 1], changed since the last refresh of P.
         update_interval: batches between two refreshes of P; 0 = one epoch.
-        schedule: of the learning rate while P is a posterior: "constant" as the optimizer has it, or "cosine": from
-            `FASTER` times that down to it along a cosine, an interval at a time.
-        augment: whether every image of a batch is shifted and rotated at random, anew each time (DEC-DA); Q, P, labels
-            and start are of x itself. It takes x whose `image_shape` is known.
-        folder: RunFolder for the log, and the model at the start and at the end; None: writes nothing.
+        schedule: learning rate while P is a posterior: "constant" is the optimizer's; "cosine" falls along a cosine
+            from `FASTER` times the optimizer's to the optimizer's, and changes once per interval.
+        augment: whether to shift and rotate every image of a batch at random, anew each time (DEC-DA). Q, P, labels
+            and the start come from x without augmentation. Needs x with an `image_shape`.
+        folder: RunFolder for the log, and for the model at the start and at the end; None writes nothing.
         start: a name of `initial_centers.STARTS`, or a Start.
-        callbacks: Keras callbacks, called at the start and end of every interval; an epoch is an interval, and its logs
-            have the row's losses, scores and delta_label.
-        resume: whether to go on with the same clustering from the checkpoint in `folder`, if one was cut off there.
-        save_models: whether `folder` gets the model every five epochs too, but no oftener than P is refreshed.
-        verbose: 0 is silent, 1 shows progress, in one line or about ten, 2 prints a line an interval.
+        callbacks: Keras callbacks. Their epoch is an interval: they are called at its start and end, and their logs
+            have the losses, scores and delta_label of its row.
+        resume: whether to continue this clustering from the checkpoint in `folder`, if it was interrupted.
+        save_models: whether to save the model in `folder` every five epochs too, but at most once per refresh of P.
+        verbose: 0 is silent, 1 shows progress in one line or about ten lines, 2 prints one line per interval.
 
     Raises:
-        FloatingPointError: if the training diverges; the last model that was saved on the way stays in `folder`.
-        InputError: if `resume` and the checkpoint is of another clustering, or damaged.
+        FloatingPointError: if the training diverges; models saved before stay in `folder`.
+        InputError: if `resume` is true and the checkpoint is damaged or belongs to another clustering.
     """
     batch_size = min(batch_size, len(x))
     epoch = batches_per_epoch(x, batch_size)
@@ -115,7 +115,7 @@ def cluster(
     target = _Target(checkpoint.arrays, optimizer, schedule, posterior_batches(epoch))
     p = tf.Variable(tf.zeros((len(x), dec.n_clusters)), trainable=False)
 
-    def inputs_and_targets(indices, batch):  # not in the pipeline, which reads ahead: its P would be older
+    def inputs_and_targets(indices, batch):  # not in the pipeline: it reads ahead, so P would be older
         return batch, dec.targets(batch, tf.gather(p, indices))
 
     def save_if_due():
@@ -135,14 +135,14 @@ def cluster(
     with checkpoint.stoppable(), progress:
         callbacks.on_train_begin()
         losses = {}
-        for interval in count(checkpoint.epoch):  # so many are done
-            q, result.codes = predict(dec.assigner, x)  # eq. 1, of all samples
+        for interval in count(checkpoint.epoch):  # checkpoint.epoch intervals are done
+            q, result.codes = predict(dec.assigner, x)  # eq. 1, for all samples
             check_finite(q, "the soft assignment")
             before, result.q, result.labels = result.labels, q, q.argmax(axis=1)
             delta_label = float(np.mean(result.labels != before))
             if "start_confidence" not in checkpoint.kept:
                 checkpoint.kept["start_confidence"] = metrics.confidence(q)
-            if interval == len(result.log):  # else it goes on behind an interval that has its row
+            if interval == len(result.log):  # else the checkpoint has the row of this interval
                 row = log.add(result, losses, delta_label)
                 if interval > 0:
                     callbacks.on_epoch_end(interval - 1, row)
@@ -173,13 +173,13 @@ def cluster(
 
 
 class _Target:
-    """P: at first the start's posterior, if it has one, then eq. 3 of Q; and the learning rate, which falls meanwhile.
+    """Gives P: the start's posterior at first, if there is one, then eq. 3 of Q. Sets the learning rate meanwhile.
 
     Args:
-        arrays: the checkpoint's, which hold the `posterior` for as long as it is P.
-        optimizer: whose learning rate it is.
+        arrays: arrays of the checkpoint; they hold `posterior` while P is the posterior.
+        optimizer: optimizer whose learning rate is set.
         schedule: as for `cluster`.
-        batches: for which P is the posterior.
+        batches: number of batches for which P is the posterior.
     """
 
     def __init__(self, arrays, optimizer, schedule, batches):
@@ -191,7 +191,7 @@ class _Target:
         return "posterior" in self.arrays
 
     def of(self, q, n_iter):
-        """P of Q after `n_iter` batches."""
+        """Returns P for Q after `n_iter` batches, and sets the learning rate."""
         if n_iter >= self.batches:
             self.arrays.pop("posterior", None)
         if self.schedule == "cosine":
@@ -201,13 +201,13 @@ class _Target:
         return self.arrays["posterior"] if self.is_posterior else target_distribution(q)
 
     def end(self):
-        """Gives the optimizer its learning rate back."""
+        """Restores the optimizer's learning rate."""
         if self.schedule == "cosine":
             self.optimizer.learning_rate = self.learning_rate
 
 
 def _augmentation_seed(dec, checkpoint):
-    """The model's own seed, whatever was drawn before, so that a resumed run and a sweep draw as an unbroken run."""
+    """Random seed for augmentation: the model's, so that resumed runs and sweeps draw as an uninterrupted run does."""
     drawn = random.getrandbits(31) if dec.seed is None else int(dec.seed)
     return checkpoint.kept.setdefault("augmentation", drawn)
 
@@ -236,7 +236,7 @@ def _initialize(dec, x, start, update_interval, checkpoint, verbose):
 
 
 def _identity(dec, x, start, schedule, augment):
-    """The settings of a clustering that must match to resume it, beside its lengths."""
+    """The settings that must match to resume a clustering, except `ranges` in `cluster`."""
     run = {"start": zlib.crc32(np.asarray(start.centers).tobytes()) if isinstance(start, Start) else start}
     run |= {"augment": True} if augment else {}
     run |= {"schedule": schedule} if schedule != "constant" else {}
@@ -249,7 +249,7 @@ def _identity(dec, x, start, schedule, augment):
 
 
 class _Log:
-    """The rows of `dec_log.csv` or `idec_log.csv`, some or all of which are printed too."""
+    """Writes the rows of `dec_log.csv` or `idec_log.csv`, and prints some or all of them."""
 
     def __init__(self, path, dec, y, rows, progress):
         self.losses, self.y, self.progress, self.last = dec.losses, y, progress, ""
@@ -271,5 +271,5 @@ class _Log:
         return losses | scores | {"delta_label": delta_label}
 
     def rewrite(self, begun, done):
-        """Shows in a terminal that `done` batches are done behind `begun`, and what the last row has."""
+        """Updates the terminal's progress line: `begun` + `done` batches are done; shows the values of the last row."""
         self.progress.rewrite(begun + done, f"batch {begun + done} of at most {self.progress.total}, {self.last}")

@@ -18,12 +18,12 @@ from dec_keras import metrics
 from dec_keras.console import Progress
 from dec_keras.errors import InputError, check_choice
 
-MANY_CODES = 100_000  # past these k-means goes through the codes in mini-batches, and a mixture is fitted to a sample
-MINI_BATCH = 4096  # codes, of k-means in mini-batches
-SEPARATE = 0.5  # mean silhouette, from which on clusters are no matter of chance (Kaufman and Rousseeuw, 1990)
-N_NEIGHBORS = 20  # of UMAP's graph, as in N2D
-RESTARTS = 30  # of a mixture
-SEARCH_CODES = 15_000  # among which a mixture's restarts are compared
+MANY_CODES = 100_000  # beyond this, k-means uses mini-batches; a mixture and UMAP are fitted to a sample
+MINI_BATCH = 4096  # codes per mini-batch of k-means
+SEPARATE = 0.5  # lowest mean silhouette of clusters that are not due to chance (Kaufman and Rousseeuw, 1990)
+N_NEIGHBORS = 20  # neighbors in UMAP's graph, as in N2D
+RESTARTS = 30  # number of fits of a mixture, of which the best is taken
+SEARCH_CODES = 15_000  # size of the sample that compares a mixture's restarts
 
 
 class Start(NamedTuple):
@@ -32,8 +32,8 @@ class Start(NamedTuple):
     Attributes:
         centers: centres of the clusters among the codes, shape `(k, d)`.
         labels: cluster of each sample, int array of shape `(n,)`.
-        posterior: what P is until Q has settled on it, float32 array of shape `(n, k)`; None: P is eq. 3 at once.
-        silhouette: mean silhouette of the clusters on the manifold, in [-1, 1]; None: there is none.
+        posterior: P until Q has learned it, float32 array of shape `(n, k)`; None: P follows eq. 3 from the beginning.
+        silhouette: mean silhouette of the clusters on the manifold, in [-1, 1]; None for starts without a manifold.
     """
 
     centers: np.ndarray
@@ -51,14 +51,14 @@ def kmeans_start(
 ) -> Start:
     """k-means on the codes: the restart of lowest inertia (DEC paper, sections 3.2 and 4.3: 20 restarts).
 
-    More than `MANY_CODES` codes are clustered in mini-batches (Sculley, WWW 2010), which is said.
+    More than `MANY_CODES` codes are clustered in mini-batches (Sculley, WWW 2010), with a printed note.
 
     Args:
         codes: array or CSR matrix of shape `(n, d)`.
         n_clusters: k, from 1 to n.
-        seed: int, or None for NumPy's global random state.
+        seed: Random seed, an int, or None for NumPy's global random state.
         n_init: number of restarts.
-        verbose: 0 is silent, but for warnings; more shows the progress of what takes long.
+        verbose: 0 prints only warnings and notes on large data; above 0 also shows the progress of long steps.
 
     Returns:
         Start.
@@ -75,15 +75,15 @@ def kmeans_start(
 
 
 def gmm_start(codes: np.ndarray, n_clusters: int, seed: int | None = None, verbose: int = 0) -> Start:
-    """A Gaussian mixture with full covariances on the codes: the restart that separates best.
+    """A Gaussian mixture with full covariances on the codes: the restart that separates the codes best.
 
-    That is the one of highest ICL (Biernacki, Celeux, Govaert, PAMI 2000) for equal proportions: its likelihood, less
-    the entropy of its assignments, and less what the likelihood gains by unequal proportions, which DEC's Q and P do
-    not have. The likelihood alone often takes two classes for one and cuts another in two. The `RESTARTS`, half from
-    k-means and half from random codes, are compared on a sample of `SEARCH_CODES`; the best is fitted to all codes, or
-    to `MANY_CODES` of more, which is said.
+    The best restart has the highest ICL (Biernacki, Celeux, Govaert, PAMI 2000) for equal proportions: its likelihood,
+    minus the entropy of its assignments, minus the likelihood's gain from unequal proportions, since DEC's Q and P have
+    equal ones. The likelihood alone often merges two classes and splits another. The `RESTARTS`, half from k-means and
+    half from random codes, are compared on a sample of `SEARCH_CODES`. The best one is then fitted to all codes, or,
+    with a printed note, to a sample of `MANY_CODES`.
 
-    Args, returns: as for `kmeans_start`; the centres are the components' means, a label is the likeliest component.
+    Args, returns: as for `kmeans_start`; the centres are the components' means, the labels the likeliest components.
 
     Raises:
         InputError: if there are too few different codes for such a mixture.
@@ -93,15 +93,15 @@ def gmm_start(codes: np.ndarray, n_clusters: int, seed: int | None = None, verbo
 
 
 def manifold_start(codes: np.ndarray, n_clusters: int, seed: int | None = None, verbose: int = 0) -> Start:
-    """The mixture of `gmm_start` on UMAP of the codes, which unrolls clusters that are no ellipsoids.
+    """The mixture of `gmm_start` on a UMAP embedding of the codes, which unrolls clusters that are no ellipsoids.
 
     As in N2D (McConville et al., ICPR 2020), UMAP (McInnes, Healy, Melville, 2018) has as many dimensions as the codes,
-    and min_dist 0. The centres are the clusters' means among the codes, weighted by the posterior. Samples nearest to
-    such a mean are not yet the mixture's clusters, so P is the posterior at first, see `clustering.cluster`.
+    and min_dist 0. The centres are the means of the codes, weighted by the mixture's posterior. The nearest centre of a
+    code is often not the mixture's cluster of this code, so P is the posterior at first, see `clustering.cluster`.
 
-    UMAP is fitted to at most `MANY_CODES` codes, which is said, and places the others among them.
+    UMAP is fitted to at most `MANY_CODES` codes and then embeds the others; it prints a note on this.
 
-    Args, returns: as for `kmeans_start`, with a posterior and a silhouette; errors as for `gmm_start`, and `umap_of`.
+    Args, returns: as for `kmeans_start`, with a posterior and a silhouette; errors as for `gmm_start` and `umap_of`.
     """
     on_manifold = umap_of(np.asarray(codes), codes.shape[1], seed, verbose)
     posterior = _posterior(_mixture(on_manifold, n_clusters, seed, verbose), on_manifold)
@@ -117,14 +117,14 @@ def auto_start(
     on_manifold: Start | None = None,
     verbose: int = 0,
 ) -> Start:
-    """`manifold_start`, or `kmeans_start` where the clusters on the manifold are not separate, which is said, or where
-    there are no more samples than neighbors.
+    """`manifold_start` if its clusters are separate, else `kmeans_start`.
 
-    They are where their mean silhouette is at least `SEPARATE`. UMAP and a mixture give clusters of any codes, and of
-    codes without gaps, such as those of text, other ones for every seed.
+    Clusters are separate if their mean silhouette on the manifold is at least `SEPARATE`. UMAP and a mixture find
+    clusters in any codes. In codes without gaps, such as those of text, they find others for every seed. At most
+    `N_NEIGHBORS` samples are too few for UMAP and get `kmeans_start`.
 
     Args:
-        on_manifold: what `manifold_start` gives, where that is known.
+        on_manifold: result of `manifold_start`, if the caller has it already.
         others: as for `kmeans_start`.
     """
     if len(codes) <= N_NEIGHBORS:
@@ -143,12 +143,12 @@ def umap_of(
     seed: int | None = None,
     verbose: int = 0,
 ) -> np.ndarray:
-    """UMAP of x, of shape `(n, d)`, with min_dist 0: float32 array of shape `(n, n_components)`, see `manifold_start`.
+    """UMAP embedding of x, shape `(n, d)`, with min_dist 0 (see `manifold_start`): float32, `(n, n_components)`.
 
     Raises:
-        InputError: if there are no more samples than neighbors.
+        InputError: if there are at most `N_NEIGHBORS` samples.
     """
-    import umap  # takes seconds
+    import umap  # here, since it takes seconds
 
     n = x.shape[0]
     if n <= N_NEIGHBORS:
@@ -157,7 +157,7 @@ def umap_of(
     if verbose or n > MANY_CODES:
         print(f"UMAP is fitted to {f'{MANY_CODES} of ' if n > MANY_CODES else ''}{n} samples.", flush=True)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "n_jobs value", UserWarning)  # a seed is for one thread, as it should be
+        warnings.filterwarnings("ignore", "n_jobs value", UserWarning)  # says that a seed means one thread, as intended
         mapper = umap.UMAP(n_neighbors=N_NEIGHBORS, min_dist=0.0, n_components=n_components, random_state=seed)
         on_manifold = np.empty((n, n_components), np.float32)
         on_manifold[fitted] = mapper.fit_transform(x[fitted])
@@ -169,7 +169,7 @@ def umap_of(
 
 
 def _mixture(codes, n_clusters, seed, verbose):
-    """The GaussianMixture that `gmm_start` tells of."""
+    """The GaussianMixture that `gmm_start` describes."""
     random = check_random_state(seed)
     order = random.permutation(len(codes))
     if len(codes) > MANY_CODES:
@@ -190,14 +190,14 @@ def _mixture(codes, n_clusters, seed, verbose):
 
 
 def _posterior(mixture, codes):
-    """Each code's probabilities of the components, float32 array of shape `(n, k)`."""
+    """The probability of each component for each code, float32 array of shape `(n, k)`."""
     with _repeatable():
         parts = [mixture.predict_proba(codes[i : i + MANY_CODES]) for i in range(0, len(codes), MANY_CODES)]
     return np.concatenate(parts).astype(np.float32)
 
 
 def _restart(codes, n_clusters, i, random):
-    """(ICL for equal proportions, what a mixture starts from to go on) of one restart; None if it degenerates."""
+    """(ICL for equal proportions, parameters to continue the fit from) of one restart; None if it degenerates."""
     init = "kmeans" if i % 2 == 0 else "random_from_data"
     mixture = GaussianMixture(n_clusters, init_params=init, random_state=random.randint(np.iinfo(np.int32).max))
     try:
@@ -223,7 +223,7 @@ def check_start(start: str | Start, n: int) -> None:
 
 @contextmanager
 def _repeatable():
-    """One thread, since several would add up in any order, not to the same bits every run; and no warnings of that."""
+    """Uses one thread, since the sums of several threads differ in their last bits; hides ConvergenceWarning."""
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         yield

@@ -98,7 +98,7 @@ def autoencoder(
     """Builds a symmetric, fully connected autoencoder with a linear code and a linear output (DEC paper, section 3.2).
 
     Args:
-        dims: units of each encoder layer, the input's first and the code's last, e.g. [784, 500, 500, 2000, 10].
+        dims: number of units of each encoder layer, from the input to the code, e.g. [784, 500, 500, 2000, 10].
         act: activation of the inner layers.
         init: kernel initializer, a name, a Keras initializer, or its serialised form.
 
@@ -116,7 +116,7 @@ def autoencoder(
     def dense(units, name, activation=None):
         kernel = keras.initializers.get(init)
         if isinstance(kernel, keras.initializers.Initializer):
-            kernel = kernel.clone()  # a Keras 3 initializer gives the same numbers at each call, to every layer
+            kernel = kernel.clone()  # a Keras 3 initializer gives every layer the same numbers
         return layers.Dense(units, activation=activation, kernel_initializer=kernel, name=name)
 
     last = len(dims) - 2

@@ -21,29 +21,29 @@ from dec_keras.training.steps import Trainer, configuration, get_optimizer
 def pretrain(dec, x, y, *, optimizer, epochs, batch_size, augment, folder, schedule, callbacks, resume, verbose):
     """Pretrains `dec.autoencoder` end to end to reconstruct x (mean squared error), as DEC-keras and IDEC-toy do.
 
-    Writes `pretrain_log.csv` (epoch, loss; acc and nmi in the epochs scored), `ae_weights.h5`, and on the way
-    `pretrain_checkpoint.npz`.
+    Writes `pretrain_log.csv` (epoch, loss; acc and nmi in the scored epochs), `ae_weights.h5`, and, until the end of
+    the training, `pretrain_checkpoint.npz`.
 
     Args:
         dec: a DEC or IDEC; its autoencoder is trained in place.
         x: Samples of shape `(n, d)`.
-        y: true labels of shape `(n,)`, or None; with them k-means on the codes is scored about ten times on the way.
+        y: true labels of shape `(n,)`, or None. With labels, k-means on the codes is scored in about ten epochs.
         optimizer: a Keras optimizer, its name, or its serialised form.
         epochs: passes over x, at least 1.
-        batch_size: samples a batch, at least 1, and no more than there are; shuffled every epoch.
+        batch_size: samples per batch, at least 1; reduced to n if larger. x is shuffled every epoch.
         augment: whether to shift and rotate every image at random, anew each time; the target is the augmented image
-            (DEC-DA). It takes x whose `image_shape` is known.
-        folder: RunFolder for the files; None: they are not written.
-        schedule: of the learning rate: "constant" as the optimizer has it, or "cosine": up to that in the first 5 % of
-            the batches, then down to 0 along a cosine.
+            (DEC-DA). Needs x with an `image_shape`.
+        folder: RunFolder for the files; None writes nothing.
+        schedule: learning rate: "constant" is the optimizer's; "cosine" rises to the optimizer's in the first 5 % of
+            the batches, then falls to 0 along a cosine.
         callbacks: Keras callbacks, called at the start and end of every epoch.
-        resume: whether to go on with the same training from the files in `folder`, if one was cut off there, and from
-            its weights, whatever those of `dec` are.
-        verbose: 0 is silent, 1 shows progress, in one line or about ten, 2 prints a line an epoch.
+        resume: whether to continue this training from the files in `folder`, if it was interrupted, or to load its
+            weights, if it was finished. Both replace the weights of `dec`.
+        verbose: 0 is silent, 1 shows progress in one line or about ten lines, 2 prints one line per epoch.
 
     Raises:
         FloatingPointError: if the training diverges; no weights are then written.
-        InputError: if `resume` and the checkpoint is of another training, or damaged.
+        InputError: if `resume` is true and the checkpoint is damaged or belongs to another training.
     """
     optimizer = get_optimizer(optimizer)
     kind = {"pretraining": "end-to-end", "optimizer": configuration(optimizer), "schedule": schedule}
@@ -59,13 +59,13 @@ def pretrain(dec, x, y, *, optimizer, epochs, batch_size, augment, folder, sched
 def pretrain_layerwise(dec, x, y, *, epochs, batch_size, augment, folder, callbacks, resume, verbose):
     """Pretrains `dec.autoencoder` as the DEC paper does (section 3.2): greedily, layer by layer, then end to end.
 
-    Layer i is a denoising autoencoder of the codes of the layers below, which stay as they are: dropout of 20 % on its
-    input and, but for the last layer, on its code, before `encoder_i` and `decoder_i` (eq. 6-9). All layers are then
-    fine-tuned together without dropout by `pretrain`, whose files are written, beside a `pretrain_layer_<i>_log.csv`
-    for each layer.
+    Layer i is trained as a denoising autoencoder of the codes of the layers below, which are frozen. Dropout of 20 %
+    acts on the input of `encoder_i` and, except in the last layer, on the input of `decoder_i` (eq. 6-9). All layers
+    are then fine-tuned together without dropout. Writes the files of `pretrain`, and a `pretrain_layer_<i>_log.csv` for
+    each layer.
 
     Args:
-        epochs: of the fine-tuning; a layer takes half as many. None: the paper's 100,000 batches, 50,000 a layer.
+        epochs: epochs of fine-tuning; a layer takes half as many. None: the paper's 100,000 batches, 50,000 per layer.
         callbacks: Keras callbacks of the fine-tuning.
 
     Other arguments and errors as for `pretrain`.
@@ -87,8 +87,8 @@ def pretrain_layerwise(dec, x, y, *, epochs, batch_size, augment, folder, callba
 
 
 class _Pretraining:
-    """One pretraining: what its stages (layers, and all of them together) share. Arguments as `pretrain` has them, and
-    `kind`, a dict of the settings that must match to resume it, beside the others.
+    """One pretraining: the state that its stages (each layer, then all layers together) share. Arguments as for
+    `pretrain`, and `kind`, a dict of further settings that must match to resume the pretraining.
     """
 
     def __init__(self, dec, x, y, epochs, batch_size, augment, folder, callbacks, resume, verbose, kind):
@@ -100,7 +100,7 @@ class _Pretraining:
         self.run = as_json(run | {"seed": dec.seed, "samples": len(x), "checksum": x.checksum})
 
     def is_finished(self):
-        """Whether one that is to be resumed came to its end: its weights are loaded. Else its checkpoint is read."""
+        """Returns True and loads the weights if `resume` finds this training finished; else opens its checkpoint."""
         path = self.folder and self.folder.ae_weights
         kept = read_attributes(path).get("pretraining") if path and self.resume and path.is_file() else None
         if not isinstance(kept, dict) or kept.get("run") != self.run:
@@ -121,9 +121,9 @@ class _Pretraining:
         self.checkpoint.end()
 
     def fit(self, name, model, optimizer, epochs, stage=0, layer=None):
-        """Trains `model`, all layers, to reconstruct x; or a layer to reconstruct the codes of the layers below.
+        """Trains `model` to reconstruct x, or, for a `layer` above the first, the codes of the layers below it.
 
-        Codes are made batch by batch: of all samples they can be larger than x.
+        The codes are computed batch by batch, since those of all samples can be larger than x.
         """
         model.compile(optimizer=optimizer, loss="mse")
         below = _below(self.dec, layer) if layer else None
@@ -165,13 +165,13 @@ class _Pretraining:
                 self._say(progress, epoch, epochs, steps, logs)
                 callbacks.on_epoch_end(epoch, logs)
                 table.add({"epoch": epoch} | {name: logs.get(name, "NA") for name in table.columns[1:]})
-                if model.stop_training:  # as callbacks such as EarlyStopping ask for
+                if model.stop_training:  # set by callbacks such as EarlyStopping
                     break
                 checkpoint.keep(epoch + 1)
             callbacks.on_train_end()
 
     def _scored(self, epoch):
-        """ACC and NMI of k-means on the codes, about ten times: how fit they are to cluster, which the loss hides."""
+        """ACC and NMI of k-means on the codes in about ten epochs: the loss does not show how well codes cluster."""
         if self.y is None or epoch % max(1, self.epochs // 10):
             return {}
         _, labels, *_ = kmeans_start(predict(self.dec.encoder, self.x), self.dec.n_clusters, self.dec.seed)
@@ -188,7 +188,7 @@ class _Pretraining:
 def _denoiser(dec, i):
     """Layer i and its decoder with dropout before each: y = g2(W2 drop(g1(W1 drop(x) + b1)) + b2), eq. 6-9.
 
-    The last layer's code, which has only 10 numbers, is not dropped: so does the authors' Caffe code.
+    The last layer's code has only 10 numbers and no dropout, as in the authors' Caffe code.
     """
     encode, decode = (dec.autoencoder.get_layer(f"{part}_{i}") for part in ("encoder", "decoder"))
     x = keras.Input(shape=(dec.dims[i],))
@@ -199,12 +199,12 @@ def _denoiser(dec, i):
 
 
 def _below(dec, i):
-    """The model, without dropout, of the layers below layer i > 0: of x, what layer i is to reconstruct."""
+    """The model of the layers below layer i > 0, without dropout: x -> the codes that layer i reconstructs."""
     return keras.Model(dec.autoencoder.input, dec.autoencoder.get_layer(f"encoder_{i - 1}").output)
 
 
 def _reseed(seed, step):
-    """Makes each step's random numbers depend on the seed and the step alone, so that it can be resumed before it."""
+    """Makes the random numbers of a step depend on the seed and the step alone, so that a resumed step repeats them."""
     if seed is not None:
         keras.utils.set_random_seed((seed + 1 + step) % 2**32)
 
@@ -219,7 +219,7 @@ def _cosine(learning_rate, batches):
 def _sgd_with_drops():
     """The paper's SGD: learning rate 0.1, divided by 10 every 20,000 batches; a shorter run drops no earlier.
 
-    0.1 is for Caffe's squared error, which is half of Keras' `mse`: 0.05 here.
+    The paper's 0.1 is for Caffe's squared error, which is half of Keras' `mse`. Here it is therefore 0.05.
     """
     drops, rates = [20_000 * i for i in range(1, 5)], [0.05 * 0.1**i for i in range(5)]
     return keras.optimizers.SGD(keras.optimizers.schedules.PiecewiseConstantDecay(drops, rates), momentum=0.9)

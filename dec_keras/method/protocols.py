@@ -1,25 +1,25 @@
-"""The one table of settings: what a protocol fixes for a data set. Settings are data; no script has its own.
+"""The one table of settings: the values that a protocol fixes for a data set. No script has settings of its own.
 
 Six protocols:
 
-- `dec-keras` (default): XifengGuo/DEC-keras, its DEC.py. Data sets that it does not list take the nearest row; for
-  data of your own the lengths follow from their number. DEC-keras itself has 200 epochs of Adam and P every 140 batches
-  there, which `idec` keeps.
-- `idec`: XifengGuo/IDEC, its DEC.py. That repo must be given pretrained weights; without them we pretrain as its
-  authors' XifengGuo/IDEC-toy does (200 epochs of Adam).
+- `dec-keras` (default): DEC.py of XifengGuo/DEC-keras. Data sets that DEC-keras does not list use the row of the most
+  similar one. For your own data the lengths follow from the number of samples. DEC-keras itself would use 200 epochs of
+  Adam and refresh P every 140 batches; `idec` does so.
+- `idec`: DEC.py of XifengGuo/IDEC. That repo requires pretrained weights. Without them we pretrain as its authors'
+  XifengGuo/IDEC-toy does (200 epochs of Adam).
 - `paper`: Xie et al., ICML 2016, section "Implementation", with the update intervals of the authors' piiswrong/dec.
 - `fast`: ours. The model, loss and clustering phase of `dec-keras`; on mnist and fmnist a pretraining of 20 epochs in
   place of 300, with Adam, a warm-up and a cosine decay, and on mnist centres from a Gaussian mixture. Other data sets
   are as in `dec-keras`.
-- `dec-da`: XifengGuo/DEC-DA (Guo, Zhu, Liu, Yin, ACML 2018), its fully connected networks: images shifted and rotated
-  at random in both phases. It takes images alone.
-- `best`: ours, one row for all data but text: `fast`'s pretraining, images augmented as in `dec-da`, and centres from a
-  mixture on the manifold of the codes, where that has separate clusters. A short pretraining sees images without
-  augmentation. Text has the settings of `dec-keras`, which no other was better than. docs/results.md says how it was
-  chosen.
+- `dec-da`: the fully connected networks of XifengGuo/DEC-DA (Guo, Zhu, Liu, Yin, ACML 2018). Images are shifted and
+  rotated at random in both phases. It accepts only images.
+- `best`: ours, one row for all data except the Reuters texts. It pretrains as `fast`, augments images as `dec-da`, and
+  takes the centres from a mixture on the manifold of the codes if the clusters there are separate. A short pretraining
+  sees images without augmentation. The texts keep the settings of `dec-keras` except for the start, since no others
+  were better. docs/results.md says how `best` was chosen.
 
-Optimizers and initializers stand in Keras' own serialised form, as `keras.optimizers.get` and
-`keras.initializers.get` take them.
+Optimizers and initializers are written in Keras' serialised form, which `keras.optimizers.get` and
+`keras.initializers.get` accept.
 """
 
 from dataclasses import dataclass, field, replace
@@ -28,19 +28,19 @@ from functools import partial
 from dec_keras.data.reading import DATASETS, check_scale
 from dec_keras.errors import check_choice, check_number, check_share, check_whole
 
-BATCH_SIZE = 256  # every source
+BATCH_SIZE = 256  # in every source
 MAXITER = 20_000  # DEC-keras, IDEC
 TOL = 0.001  # paper: stop when fewer than 0.1 % of the points change their cluster
-PAPER_BATCHES = 100_000  # paper: of fine-tuning; half as many a layer
-MAX_SEED = 2**32 - 1  # NumPy's
+PAPER_BATCHES = 100_000  # paper: batches of fine-tuning; each layer takes half as many
+MAX_SEED = 2**32 - 1  # the largest that NumPy accepts
 SCHEDULES = ("constant", "cosine")
 PRETRAINING = ("end-to-end", "layerwise")
 CODE_DIMS = (500, 500, 2000, 10)  # paper: d-500-500-2000-10 for every data set
-# Where the centres come from, see `initial_centers`, and what people call it.
+# Names of the starts, see `initial_centers`, and their titles for people.
 STARTS = {"kmeans": "k-means", "gmm": "GMM", "manifold": "UMAP + GMM", "auto": "auto"}
 AUGMENT = ("none", "pretraining", "clustering", "both")  # phases in which images are shifted and rotated
-IF_IMAGES = "if images"  # both for images, or clustering alone where the pretraining is short; none for others
-MANY_EPOCHS = 50  # from which on a pretraining is long enough to learn from images that are never the same
+IF_IMAGES = "if images"  # "both" for images, "clustering" for images if the pretraining is short, else "none"
+MANY_EPOCHS = 50  # a shorter pretraining does not learn well from images that change every epoch
 # Lengths that follow from the number of samples: see `resolve`.
 BY_SIZE = "by size"
 PAPER_LENGTH = f"{PAPER_BATCHES} batches"
@@ -69,22 +69,22 @@ class Settings:
 
     Attributes:
         source: where the row comes from.
-        dims: units of the encoder's layers behind the input, the paper's.
-        scale: what `load_data`'s x is multiplied by; None scales x so that the mean of ||x||^2 / d is 1 (paper); or
-            anything else that `scaling.fit` takes.
+        dims: number of units of each encoder layer after the input. Default: the paper's.
+        scale: factor of `load_data`'s x; None scales x so that the mean of ||x||^2 / d is 1 (paper); or any other
+            scale of `scaling.fit`.
         init: initializer of the autoencoder's kernels.
         pretraining: "end-to-end", or "layerwise" (greedy, denoising; then fine-tuned end to end).
-        pretrain_optimizer: of end-to-end pretraining. Layerwise pretraining has the paper's own.
-        pretrain_schedule: of end-to-end pretraining's learning rate, see `pretraining.pretrain`.
-        pretrain_epochs: of end-to-end pretraining, or of layerwise pretraining's fine-tuning (a layer takes half as
-            many); or one of `LENGTHS`.
-        augment: phases in which images are shifted and rotated at random, of `AUGMENT`; or IF_IMAGES.
-        start: of the clustering phase: a name of `STARTS`.
-        optimizer: of the clustering phase.
-        schedule: of the clustering phase's learning rate, see `clustering.cluster`.
+        pretrain_optimizer: optimizer of end-to-end pretraining. Layerwise pretraining has the paper's own.
+        pretrain_schedule: learning rate schedule of end-to-end pretraining, see `pretraining.pretrain`.
+        pretrain_epochs: epochs of end-to-end pretraining, or of the fine-tuning in layerwise pretraining (each layer
+            takes half as many); or one of `LENGTHS`.
+        augment: one of `AUGMENT`, the phases in which images are shifted and rotated at random; or IF_IMAGES.
+        start: start of the clustering phase, a name of `STARTS`.
+        optimizer: optimizer of the clustering phase.
+        schedule: learning rate schedule of the clustering phase, see `clustering.cluster`.
         update_interval: batches between two refreshes of the target distribution P; 0 = one epoch; or BY_SIZE.
-        tol: share of the labels; the clustering phase stops when fewer change in an interval.
-        maxiter: most batches of the clustering phase; or AS_LONG_AGAIN.
+        tol: the clustering phase stops when a smaller share of the labels than this changes in an interval.
+        maxiter: maximum number of batches of the clustering phase; or AS_LONG_AGAIN.
     """
 
     source: str
@@ -105,20 +105,20 @@ class Settings:
 
 
 def posterior_batches(epoch):
-    """For how many batches P is the posterior of a start that has one; `epoch` is an epoch's number of batches.
+    """Number of batches for which P is the posterior of a start; `epoch` is the number of batches per epoch.
 
-    20 epochs; but a small data set needs 800 batches until Q has learnt it.
+    It is 20 epochs, but at least 800 batches, since Q needs that many to learn the posterior of small data.
     """
     return max(20 * epoch, 800)
 
 
 def resolve(settings, n, batch_size, is_image=False):
-    """Settings in which nothing is left open, the same for all data of n samples, images or not.
+    """Settings in which `LENGTHS` and IF_IMAGES are replaced by their values for n samples, images or not.
 
-    BY_SIZE, pretraining takes 10,000 batches, about as many as IDEC-toy's 200 epochs of pendigits, in whole epochs, at
-    least 10 and at most 500 of them. P is refreshed after an epoch, but after 30 batches at the least, as in DEC-keras,
-    since labels that did not change in the few batches of a small data set may still do so; and after 1,000 at the
-    most. AS_LONG_AGAIN, after the posterior's batches there are as many of P(Q), at most.
+    BY_SIZE: pretraining takes 10,000 batches, about as many as IDEC-toy's 200 epochs of pendigits, in whole epochs, at
+    least 10 and at most 500. P is refreshed once per epoch, but after at least 30 and at most 1,000 batches. The 30 are
+    from DEC-keras: within fewer batches the labels of a small data set may stay the same and still change later.
+    AS_LONG_AGAIN: the posterior's batches are followed by at most as many batches with P by eq. 3.
 
     Args:
         settings: Settings.
@@ -143,7 +143,7 @@ def resolve(settings, n, batch_size, is_image=False):
     return settings
 
 
-# The row of data sets for which a protocol has none of their own.
+# The data set whose row is used if a protocol has no row for a data set.
 LIKE = {
     **dict.fromkeys(("mnist-train", "mnist-test", "fmnist"), "mnist"),
     **dict.fromkeys(("reuters10k-xie", "rcv1-10k"), "reuters10k"),
@@ -243,7 +243,7 @@ def _best():
         start="auto",
         schedule="cosine",
         update_interval=BY_SIZE,
-        # Augmented images keep labels moving, on MNIST never fewer than 0.15 % an interval, and by P(Q) clusters drift.
+        # With augmentation at least 0.15 % of MNIST's labels change per interval, and with P by eq. 3 clusters drift.
         tol=0.002,
         maxiter=AS_LONG_AGAIN,
     )
@@ -255,8 +255,8 @@ PROTOCOLS = {"dec-keras": _dec_keras(), "idec": _idec(), "paper": _paper()}
 PROTOCOLS |= {"fast": _fast(), "dec-da": _dec_da(), "best": _best()}
 
 
-# IDEC's clustering phase, in every protocol but those of IDEC_OF: the IDEC repo's IDEC.py (and paper, section 4),
-# optimizer and update interval. What it does not list follows IDEC-toy's code.
+# Optimizer and update interval of IDEC's clustering phase in every protocol that is not in IDEC_OF, from the IDEC
+# repo's IDEC.py (and paper, section 4). Data sets that IDEC.py does not list follow IDEC-toy's code.
 _SGD_IDEC = {"optimizer": sgd(0.1, 0.99)}
 _IDEC_MNIST = {"optimizer": ADAM, "update_interval": 140}
 IDEC = {
@@ -268,8 +268,8 @@ IDEC = {
 }
 IDEC_OF = {
     "dec-da": {"other": {"optimizer": sgd(1.0, 0.9)}},
-    # gamma = 0.1: the step along KL(P || Q) is DEC's. Adam's drifts once P is that of Q, and never ends by tol. At ten
-    # times the rate the reconstruction of pendigits diverges unless its gradients are bounded.
+    # With gamma = 0.1 the step along KL(P || Q) is DEC's. Adam would drift once P follows eq. 3, and never stop by
+    # tol. At this rate, ten times DEC's, the reconstruction of pendigits diverges unless the gradients are clipped.
     "best": {"reuters10k": IDEC["reuters10k"], "other": {"optimizer": sgd(0.1, 0.9, global_clipnorm=1.0)}},
 }
 
@@ -281,7 +281,7 @@ def get_settings(dataset, protocol="dec-keras", method="DEC", pretraining=None):
         dataset: a name of `DATASETS`; anything else (a file's path) gets the protocol's row `other`.
         protocol: a name of `PROTOCOLS`.
         method: "DEC" or "IDEC".
-        pretraining: of `PRETRAINING`, in place of the protocol's, and as long as it takes by itself; None: the
+        pretraining: one of `PRETRAINING`, with its own default length, in place of the protocol's; None: the
             protocol's.
 
     Returns:
@@ -294,7 +294,7 @@ def get_settings(dataset, protocol="dec-keras", method="DEC", pretraining=None):
     if pretraining not in (None, settings.pretraining):
         length = PAPER_LENGTH if pretraining == "layerwise" else Settings.pretrain_epochs
         settings = replace(settings, pretraining=pretraining, pretrain_epochs=length)
-    if settings.scale == "auto" and dataset in DATASETS:  # which `load_data` scales
+    if settings.scale == "auto" and dataset in DATASETS:  # `load_data` has scaled them
         settings = replace(settings, scale=1.0)
     if method == "IDEC" and protocol in IDEC_OF:
         return replace(settings, **_row(IDEC_OF[protocol], dataset))
@@ -306,7 +306,7 @@ def get_settings(dataset, protocol="dec-keras", method="DEC", pretraining=None):
     return settings
 
 
-# The ranges of settings, whether they are a run's or arguments of DEC and IDEC.
+# The check of each setting of a run and of each argument of DEC and IDEC.
 CHECKS = {
     **dict.fromkeys(("n_clusters", "batch_size", "maxiter"), partial(check_whole, at_least=1)),
     **dict.fromkeys(("epochs", "pretrain_epochs"), partial(check_whole, at_least=1)),
@@ -325,7 +325,7 @@ CHECKS = {
 
 
 def checked(**values):
-    """Settings by name, each of which is in `CHECKS`, as what it stands for: "2e4" as 20000.
+    """Checks settings by `CHECKS` and returns {name: value}, converted: "2e4" becomes 20000.
 
     Raises:
         InputError: if a value is out of range.

@@ -1,4 +1,4 @@
-"""Models that DEC and IDEC saved, built anew."""
+"""Rebuilds models that DEC and IDEC saved."""
 
 from itertools import pairwise
 
@@ -23,11 +23,11 @@ def load_model(path):
 def load_network(path):
     """A Keras model that DEC or IDEC saved, or the autoencoder of `ae_weights.h5`.
 
-    It is built anew and given the file's weights. Keras is not asked to make what the file says that it is, which can
-    be code (a Lambda layer), a path on this machine, or larger than the memory.
+    The model is rebuilt here and gets the file's weights. Keras does not build the model that the file describes, since
+    the description can hold code (a Lambda layer) or a path on this machine, or exceed the memory.
 
     Raises:
-        InputError: if there is no such file, or it is none of theirs.
+        InputError: if the file is missing, or neither DEC nor IDEC saved it.
     """
     dims, parts, n_clusters, alpha = explain_errors(lambda paths: _layout(paths[0]), [resolve_h5(path)], KERAS_FILE)
     if n_clusters is None:
@@ -41,7 +41,7 @@ def load_network(path):
 
 
 def _layout(path):
-    """(dims, names of layers, n_clusters or None, alpha) of the model in a file."""
+    """(dims, {layer name: weights}, n_clusters or None, alpha or None) of the model in a file."""
     with open_h5(path) as file:
         stored = stored_weights(file)
         kernels = [stored[f"encoder_{i}"][0] for i in range(len(stored)) if f"encoder_{i}" in stored]

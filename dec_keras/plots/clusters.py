@@ -1,4 +1,4 @@
-"""What is in the clusters: their samples, terms, classes and sizes."""
+"""Figures of the contents of clusters: samples, terms, classes and sizes."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,17 +15,17 @@ from dec_keras.data.samples import BATCH, Samples, SamplesLike
 from dec_keras.plots.style import COLORS, grid_of_axes, sheet, shorten, styled
 
 NONE: Mapping = MappingProxyType({})
-TOP = 10  # samples or terms of a cluster; the paper's figure has 10
+TOP = 10  # samples or terms shown per cluster; the paper's figure has 10
 
 
 @styled
 def top_samples(rows: dict[str, np.ndarray], title: str | None) -> Figure:
-    """The samples of each cluster that score highest, one row a cluster (DEC paper, the figure of section 4.3).
+    """The samples of each cluster that score highest, one row per cluster (DEC paper, the figure of section 4.3).
 
     Args:
         rows: {name of a cluster: its best samples, the best first}, as `best_of_each` gives them: uint8 images of shape
             `(m, height, width)` or `(m, height, width, 3)`, m at most `TOP`.
-        title: of the figure; None: none, at the width of a paper's column.
+        title: title of the figure; None: no title, and the width of a paper's column.
 
     Returns:
         matplotlib Figure.
@@ -40,13 +40,13 @@ def reconstructions(
     clusters: Sequence[int] = (),
     errors: Mapping[str, np.ndarray] = NONE,
 ) -> Figure:
-    """Images over what the autoencoder makes of them.
+    """Images above their reconstructions by the autoencoder.
 
     Args:
         rows: {name: uint8 images of shape `(m, height, width)` or `(m, height, width, 3)`}, the originals first.
-        title: of the figure; None: none, at the width of a paper's column.
-        clusters: of the m images, above them.
-        errors: {name: error of each of its m images}, below them.
+        title: title of the figure; None: no title, and the width of a paper's column.
+        clusters: clusters of the m images, written above them.
+        errors: {name: error of each of its m images}, written below them.
 
     Returns:
         matplotlib Figure.
@@ -57,7 +57,7 @@ def reconstructions(
 
 
 def _montage(rows, columns, title, y_label, x_label, above=(), below: Mapping = NONE):
-    """Rows of images side by side as one picture, which draws faster than axes for each; `above` and `below` texts."""
+    """Draws rows of images as one picture, faster than with axes for each image; `above` and `below` are texts."""
     height, width, *colours = next(row.shape[1:] for row in rows.values() if len(row))
     gap = max(1, height // 14)
     pitch = height + (round(height / 2.5) if below else gap)
@@ -86,14 +86,14 @@ def _montage(rows, columns, title, y_label, x_label, above=(), below: Mapping = 
 
 @styled
 def top_terms(x: SamplesLike, labels: np.ndarray, n_clusters: int, terms: Sequence[str], title: str | None) -> Figure:
-    """The features that tell each cluster from the rest, whether they are higher in it or lower.
+    """The features that distinguish each cluster from the others, by higher or lower values.
 
     Args:
         x: samples, shape `(n, d)`, such as tf-idf or the columns of a table.
         labels: cluster of each sample, shape `(n,)`.
-        n_clusters: k.
+        n_clusters: number of clusters k.
         terms: names of the d features.
-        title: of the figure; None: none, at the width of a paper's column.
+        title: title of the figure; None: no title, and the width of a paper's column.
 
     Returns:
         matplotlib Figure.
@@ -119,12 +119,12 @@ def top_terms(x: SamplesLike, labels: np.ndarray, n_clusters: int, terms: Sequen
 
 @styled
 def confusion(y: np.ndarray, labels: np.ndarray, title: str | None) -> Figure:
-    """Classes against clusters, each cluster in the place of the class it is matched to (Hungarian algorithm).
+    """Classes against clusters; each cluster stands opposite its matched class (Hungarian algorithm).
 
     Args:
         y: true labels, shape `(n,)`.
         labels: cluster of each sample, shape `(n,)`.
-        title: of the figure; None: none, at the width of a paper's column.
+        title: title of the figure; None: no title, and the width of a paper's column.
 
     Returns:
         matplotlib Figure.
@@ -155,12 +155,12 @@ def confusion(y: np.ndarray, labels: np.ndarray, title: str | None) -> Figure:
 
 @styled
 def cluster_sizes(labels: np.ndarray, n_clusters: int, title: str | None) -> Figure:
-    """Samples of each cluster as bars, and where they would all be equal.
+    """Sizes of the clusters as bars, and a line at the size of equal clusters.
 
     Args:
         labels: cluster of each sample, shape `(n,)`.
-        n_clusters: k; some may be empty.
-        title: of the figure; None: none, at the width of a paper's column.
+        n_clusters: number of clusters k; some may be empty.
+        title: title of the figure; None: no title, and the width of a paper's column.
 
     Returns:
         matplotlib Figure.
@@ -182,9 +182,9 @@ def cluster_sizes(labels: np.ndarray, n_clusters: int, title: str | None) -> Fig
 def distinctive_terms(
     x: SamplesLike, labels: np.ndarray, n_clusters: int, terms: Sequence[str], n: int = TOP
 ) -> list[list[tuple[str, float]]]:
-    """[(term, mean in the cluster less that of the others, in the term's standard deviations)] of each cluster.
+    """[(term, mean in the cluster minus mean of the others, in the term's standard deviations)] of each cluster.
 
-    Those of the n differences that are farthest from 0, the highest first; [] for a cluster that is empty or all.
+    A list has the n differences farthest from 0, the highest first; it is [] if a cluster has no or all samples.
     """
     x = Samples.of(x)
     mean, deviation = mean_and_deviation(x)
@@ -203,12 +203,12 @@ def distinctive_terms(
 
 
 def mean_and_deviation(x: Samples) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each feature, shape `(d,)`; the deviation of a constant one is infinite."""
+    """Mean and standard deviation of each feature, shape `(d,)`; a constant feature's deviation is infinite."""
     scaler = StandardScaler()
     for piece in x.batches():
         scaler.partial_fit(piece)
     deviation = np.sqrt(scaler.var_)
-    return scaler.mean_, np.where(deviation == scaler.scale_, deviation, np.inf)  # else scale_ is 1
+    return scaler.mean_, np.where(deviation == scaler.scale_, deviation, np.inf)  # scale_ is 1 if constant
 
 
 def as_images(x: np.ndarray, shape: tuple[int, ...], low: float, high: float) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Curves of a training, and of numbers of clusters."""
+"""Curves over a training, and over numbers of clusters."""
 
 import textwrap
 from typing import Any, TypeAlias
@@ -14,7 +14,7 @@ from dec_keras.plots.style import COLORS, LINES, grid_of_axes, styled
 Log: TypeAlias = dict[str, np.ndarray]
 
 
-LOSSES = {"loss": "KL(P‖Q)", "L": "L = Lr + gamma Lc", "Lc": "Lc = KL(P‖Q)", "Lr": "Lr = MSE"}  # of the logs' columns
+LOSSES = {"loss": "KL(P‖Q)", "L": "L = Lr + gamma Lc", "Lc": "Lc = KL(P‖Q)", "Lr": "Lr = MSE"}  # of log columns
 
 
 @styled
@@ -22,10 +22,10 @@ def training_curves(pretraining: dict[str, Log], log: Log, title: str | None, to
     """Losses, scores and changed labels over the training.
 
     Args:
-        pretraining: {name: log} of `pretrain_log.csv` and, of layer-wise pretraining, of its layers; may be empty. A
-            log is a dict of equally long float arrays by column, as `read_log` gives it.
-        log: of the clustering phase, `dec_log.csv` or `idec_log.csv`; {} for none.
-        title: of the figure; None: none, at the width of a paper's column.
+        pretraining: {name: log} of `pretrain_log.csv` and of the layers of a layer-wise pretraining; may be empty. A
+            log is a dict {column: float array} from `read_log`; its arrays have the same length.
+        log: log of the clustering phase, `dec_log.csv` or `idec_log.csv`; {} for none.
+        title: title of the figure; None: no title, and the width of a paper's column.
         tol: share of changed labels below which the training stops, marked if given.
 
     Returns:
@@ -56,13 +56,13 @@ def training_curves(pretraining: dict[str, Log], log: Log, title: str | None, to
             values.append(np.array([tol]))
         _lines(axis, lines)
         axis.set(title=panel, xlabel=x_label, ylabel=y_label)
-        axis.set_xlim(left=-0.04 * axis.get_xlim()[1])  # from 0 on, with room for its marker
+        axis.set_xlim(left=-0.04 * axis.get_xlim()[1])  # from 0, with room for a marker at 0
         if panel == "Scores":
             axis.set_ylim(0, 1.02)
         elif 0 < 10 * min(map(np.nanmin, values)) < max(map(np.nanmax, values)):
             axis.set_yscale("log")
             axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))  # matplotlib's own is math
+            axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))  # matplotlib's is math text
             axis.yaxis.set_minor_formatter(NullFormatter())
         else:
             axis.set_ylim(bottom=-0.04 * axis.get_ylim()[1])
@@ -93,14 +93,14 @@ def _legend_below(axis):
 def numbers_of_clusters(
     rows: list[dict[str, Any]], best: dict[str, int], k: int | None, reason: str, title: str
 ) -> Figure:
-    """What `choose_k.py` measured, over the number of clusters.
+    """The measurements of `choose_k.py` over the number of clusters.
 
     Args:
-        rows: dicts of `choose_k.csv`, by k.
-        best: {column: the k that it would choose by itself}, ringed.
-        k: the suggestion, marked in every panel; None for none.
-        reason: in words, below the title.
-        title: of the figure.
+        rows: rows of `choose_k.csv` as dicts, sorted by k.
+        best: {column: the k that this criterion alone would choose}, marked by a ring.
+        k: suggested number of clusters, marked in every panel; None for no suggestion.
+        reason: reason in words, written below the title.
+        title: title of the figure.
 
     Returns:
         matplotlib Figure.

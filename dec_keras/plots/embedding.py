@@ -1,4 +1,4 @@
-"""Codes in the plane."""
+"""Embeddings of the codes in the plane."""
 
 import math
 from collections.abc import Sequence
@@ -18,31 +18,31 @@ HIDDEN = 0.25  # share of a group's points that a tag may cover
 
 
 def pca(z: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The first two principal components: points of shape `(n, 2)`, and the axes' names with their variance's share."""
+    """The first two principal components: points of shape `(n, 2)`, and the axes' names with variance shares."""
     z = _at_least_two(z)
     components = PCA(2, random_state=0)
-    with np.errstate(invalid="ignore", divide="ignore"):  # all codes alike: no variance to share
+    with np.errstate(invalid="ignore", divide="ignore"):  # equal codes have no variance
         points = components.fit_transform(z)
     shares = np.nan_to_num(components.explained_variance_ratio_)
     return points, tuple(f"component {i} ({share:.0%} of variance)" for i, share in enumerate(shares, start=1))
 
 
 def _at_least_two(z):
-    """Codes, those of one number with a 0 beside it."""
+    """Codes with at least two columns: codes of one number get a column of zeros."""
     return np.pad(z, ((0, 0), (0, max(0, 2 - z.shape[1]))))
 
 
 def neighbours(z: np.ndarray) -> tuple[str, np.ndarray]:
-    """UMAP, or t-SNE where umap-learn is not installed: its name, and points of shape `(n, 2)`, the same every time."""
+    """Name and points of UMAP, or of t-SNE without umap-learn or up to 15 codes: `(n, 2)`, the same every time."""
     name, method = "t-SNE", TSNE(perplexity=min(30, (len(z) - 1) / 3), init="pca", random_state=0)
     with suppress(ImportError):
         from umap import UMAP  # pyright: ignore[reportMissingImports]
 
-        if len(z) > 15:  # the neighbours that it looks at
+        if len(z) > 15:  # UMAP's default number of neighbours
             name, method = "UMAP", UMAP(random_state=0, n_jobs=1)
-    if np.ptp(z, axis=0).max() == 0:  # all codes alike have no neighbourhoods
+    if np.ptp(z, axis=0).max() == 0:  # equal codes have no neighbourhoods
         return name, np.zeros((len(z), 2))
-    with threadpool_limits(1, user_api="openmp"):  # several would add up in any order
+    with threadpool_limits(1, user_api="openmp"):  # the sums of several threads vary
         return name, method.fit_transform(_at_least_two(z).astype(np.float64))
 
 
@@ -53,14 +53,14 @@ def embedding(panels: Sequence[Sequence[tuple]], title: str | None, legends: Seq
     Args:
         panels: rows of panels, each panel (its title, points of shape `(n, 2)`, names of the axes or None, groups of
             shape `(n,)`, styles as `group_styles` gives them).
-        title: of the figure; None: none, at the width of a paper's column.
-        legends: what the groups of each column are, above its legend; () for none.
+        title: title of the figure; None: no title, and the width of a paper's column.
+        legends: heading of the legend of each column; () for none.
 
     Returns:
         matplotlib Figure.
     """
     rows, columns = len(panels), len(panels[0])
-    widest = 60 if title is not None or columns == 1 else 36  # letters of a legend's row
+    widest = 60 if title is not None or columns == 1 else 36  # maximum letters in a row of a legend
     widths = [_legend_columns(panel[-1], widest) for panel in panels[-1]]
     legend_rows = max(math.ceil(len(panel[-1]) / n) for panel, n in zip(panels[-1], widths, strict=True)) + bool(
         legends
@@ -93,13 +93,13 @@ def _scatter(axis, points, groups, styles, shrunk):
 
 
 def _tag_places(points, groups, styles, letters=1.0):
-    """(tag, its place, the point that it tells of) of each group, the smallest first, which have fewest places.
+    """Yields (tag, its place, the point that it marks) of each group, small groups first, since they have few places.
 
-    The place is that point, or beside it where a tag there would hide a group or another tag. `letters` is their size
-    for the panel's.
+    The place is the point, or a place beside it if a tag at the point would hide a group or another tag. `letters` is
+    the size of the letters relative to the panel.
     """
     low, size = points.min(axis=0), np.maximum(np.ptp(points, axis=0), 1e-12)
-    shares = (points - low) / size  # of the panel's size, as all lengths below
+    shares = (points - low) / size  # positions and all lengths below are shares of the panel's size
     _, group_of, sizes = np.unique(groups, return_inverse=True, return_counts=True)
 
     def is_free(at, box):
@@ -122,14 +122,14 @@ def _tag_places(points, groups, styles, letters=1.0):
 
 
 def _from_the_middle(members):
-    """At most 100 of a group's points, the nearest to its middle first; none of the outer half, where others are."""
+    """At most 100 of a group's points, the nearest to its middle first; not the outer half, near other groups."""
     distance = np.linalg.norm(members - np.median(members, axis=0), axis=1)
     inner = members[np.argsort(distance, kind="stable")[: (len(members) + 1) // 2]]
     return inner[:: -(-len(inner) // 100)]
 
 
 def _around(middle, box):
-    """Places in the panel around a point, the nearest first; of those that are as near the one above it first."""
+    """Places around a point in the panel, the nearest first; of equally near places the one above the point first."""
     angles = np.pi * (0.5 + np.arange(16) / 8)
     rings = np.arange(0.5, 20, 0.25)[:, None, None] * box * np.stack([np.cos(angles), np.sin(angles)], axis=1)
     places = middle + rings.reshape(-1, 2)

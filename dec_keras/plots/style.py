@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 
 from dec_keras.files.atomic import atomic_write
 
-MAX_GROUPS = 40  # told apart in a scatter; the smallest beyond it are drawn as one
+MAX_GROUPS = 40  # distinguished in a scatter; if there are more, the smallest are drawn as one
 
-# Optimized to stay apart to full colour vision and without one kind of cones (CIELAB distance 24 and more; of
-# Petroff's ten 17), and in grey (lightness 5 apart); the first ones are the farthest. Past them comes the next marker.
+# Optimized to be distinct in full colour vision, without one kind of cones (CIELAB distance at least 24; Petroff's ten
+# colours have 17), and in grey (lightness 5 apart). The first differ most. After the last comes the next marker.
 COLORS = (
     *("#4710CA", "#E77504", "#0E7A5E", "#C6B9EA", "#7AA1FC", "#093E4E"),
     *("#C00011", "#97699B", "#768F4E", "#F5C787", "#910595", "#FC92A7"),
@@ -48,12 +48,12 @@ PAPER: dict[Any, Any] = {
     "ytick.major.size": 2,
     "ytick.minor.size": 1,
 }
-COLUMN = 3.3  # inches: a column's width in a paper of two
+COLUMN = 3.3  # inches: a column's width in a paper of two columns
 P = ParamSpec("P")
 
 
 def styled(function: Callable[P, Figure]) -> Callable[P, Figure]:
-    """A drawing function in this project's style; where its `title` is None in a paper's, see `sheet`."""
+    """Makes a drawing function use this project's style, and a paper's if its `title` is None, see `sheet`."""
     arguments = inspect.signature(function)
 
     @functools.wraps(function)
@@ -66,7 +66,7 @@ def styled(function: Callable[P, Figure]) -> Callable[P, Figure]:
 
 
 def sheet(width: float, height: float, title: str | None) -> tuple[Figure, float]:
-    """A figure of this size in inches with its title, or of a column's width without; and what shrunk it to that."""
+    """A figure of this size in inches, shrunk to a column's width if `title` is None; and the factor of its size."""
     shrunk = COLUMN / width if title is None else 1.0
     figure = Figure(figsize=(width * shrunk, height * shrunk), layout="constrained")
     if title is not None:
@@ -97,13 +97,13 @@ def group_styles(
     """How each group is drawn.
 
     Args:
-        groups: of the samples, shape `(n,)`.
+        groups: group of each sample, shape `(n,)`.
         names: {group: name} of all groups, in order.
-        matched: {group: index of colour and marker}, for classes in their clusters' styles; or None: in order. Where
-            there are colours for all groups, one whose colour another has gets a free one.
+        matched: {group: index of colour and marker}, to draw classes in their clusters' styles; None: in order. If
+            there are enough colours for all groups, a group whose colour is taken gets a free one.
 
     Returns:
-        groups of shape `(n,)` in which the smallest of more than `MAX_GROUPS` are one, and {group: GroupStyle}.
+        groups of shape `(n,)`, with the smallest merged if there are more than `MAX_GROUPS`; and {group: GroupStyle}.
     """
     matched, order, others = matched or {}, list(names), None
     if len(order) > MAX_GROUPS:
@@ -124,7 +124,7 @@ def group_styles(
 
 
 def _indices(order, matched):
-    """{group: index of colour and marker}: the one matched to it, or the first free one of a colour that few have."""
+    """{group: index of colour and marker}: its matched index, or the first free one of the least used colour."""
     avoidable, found = len(order) <= len(COLORS), {}
     for group in order:
         if group in matched and not (avoidable and matched[group] % len(COLORS) in _colours(found)):
@@ -142,7 +142,7 @@ def _colours(indices):
 
 
 def grid_of_axes(panels, columns, width, height, title):
-    """A `sheet`, and its axes row by row, as many as there are panels of this size; two a row in a column's width."""
+    """A `sheet` and one axes per panel of this size, row by row; at most two per row in a column's width."""
     columns = min(columns, panels, 2 if title is None else columns)
     rows = math.ceil(panels / columns)
     figure, _ = sheet(width * columns, height * rows + 0.5, title)
@@ -159,7 +159,7 @@ def shorten(name, length):
 
 @matplotlib.rc_context(rc=STYLE)
 def save(figure: Figure, path: str | PathLike, kinds: Sequence[str] = ("png", "svg")) -> None:
-    """Saves a Figure as `path` + "." + each kind, also "pdf"; byte for byte the same every time."""
+    """Saves a Figure as `path` + "." + each kind ("png", "svg", "pdf"); the files have the same bytes every time."""
     undated = {"png": None, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
     for kind in kinds:
         with atomic_write(f"{path}.{kind}") as temporary:

@@ -13,12 +13,12 @@ import pandas as pd
 from dec_keras.errors import InputError
 from dec_keras.files.atomic import atomic_write, write_text
 
-POINTS = 10_000  # the projector runs in the browser
-RUN = "train"  # what Keras' callback calls the run that it logs in a phase's folder
+POINTS = 10_000  # maximum, since the projector runs in the browser
+RUN = "train"  # the subfolder of a phase's folder that Keras' callback logs to
 
 
 def check_installed():
-    """Raises InputError if TensorBoard is not installed, which TensorFlow logs by."""
+    """Raises InputError if TensorBoard, which TensorFlow logs with, is not installed."""
     try:
         import tensorboard  # noqa: F401
     except ImportError as error:
@@ -26,7 +26,7 @@ def check_installed():
 
 
 def log(folder, keep=False):
-    """The callback that logs a phase's losses and scores to `folder`, in place of what is there unless `keep`."""
+    """The callback that logs a phase's losses and scores to `folder`; deletes older logs there unless `keep`."""
     if not keep:
         for old in Path(folder, RUN).glob("events.out.tfevents.*"):
             old.unlink()
@@ -34,14 +34,14 @@ def log(folder, keep=False):
 
 
 def write_embedding(folder, z, **columns):
-    """Writes the projector's files: the codes, a table of what is known of each, and what points to both.
+    """Writes the projector's files: the codes, a table of `columns`, and the configuration that names both.
 
-    They go beside the log, since the projector looks in the folder of a run and in no other.
+    They go beside the log, since the projector looks only in the folder of a run.
 
     Args:
-        folder: a phase's, which has a log.
-        z: codes, shape `(n, d)`; a random 10,000 of more are taken.
-        columns: {name: values of the n samples}; what is None is left out.
+        folder: folder of a phase, which has a log.
+        z: codes, shape `(n, d)`; of more than 10,000, a random 10,000 are written.
+        columns: {name: values of the n samples}; values that are None are left out.
     """
     from google.protobuf import text_format
     from tensorboard.plugins import projector

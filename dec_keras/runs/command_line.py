@@ -15,14 +15,14 @@ STRATEGIES = ("none", "mirrored", "multiworker")
 
 
 def parse_run(method, arguments=None):
-    """The command line of DEC.py or IDEC.py; where it does not parse, the program ends with exit code 2.
+    """Parses the command line of DEC.py or IDEC.py; if it is wrong, the program exits with code 2.
 
     Args:
         method: "DEC" or "IDEC".
         arguments: list of str; None: the program's.
 
     Returns:
-        RunConfig and RunOptions; or of `predict` None and the namespace of `predict_parser`.
+        RunConfig and RunOptions; for `predict`, None and the namespace of `predict_parser`.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == ["predict"]:
@@ -40,7 +40,7 @@ def parse_run(method, arguments=None):
 
 
 def start_run(method):
-    """`parse_run` of a script, which then imports TensorFlow: wrong arguments end it before those seconds."""
+    """`parse_run` for a script, then the import of TensorFlow: wrong arguments end it before that slow import."""
     config, options = parse_run(method)
     if config is not None:
         with script_errors(f"{method}.py"):
@@ -50,7 +50,7 @@ def start_run(method):
 
 
 def config_of(parser, method, args, dataset, n_clusters):
-    """The RunConfig of a namespace; a value that is no good ends the program with a sentence and exit code 2."""
+    """The RunConfig of a namespace; an invalid value prints one sentence and ends the program with exit code 2."""
     try:
         reading = Reading(**_given(Reading, args))
         what = {"method": method, "dataset": dataset, "reading": reading, "n_clusters": n_clusters}
@@ -89,7 +89,7 @@ def run_parser(method):
 
 
 def add_shared_options(parser):
-    """Adds what fills a RunConfig, in groups; returns the groups data, method, training and output."""
+    """Adds the options of a RunConfig in groups; returns the groups data, method, training and output."""
     data, method, training, output = map(parser.add_argument_group, ("data", "method", "training", "output"))
     add = data.add_argument
     files = f"or a folder of images; or a file: {', '.join(ENDINGS)}; file:name names an array in it"
@@ -133,7 +133,7 @@ def add_shared_options(parser):
 
 
 def check_paths(config):
-    """Raises InputError where data or weights are not there; what else is wrong with them is found as they are read."""
+    """Raises InputError if data or weights do not exist; reading them finds all other faults."""
     name = config.dataset
     if config.is_user_data and not any(Path(part).exists() for part in (name, name.rpartition(":")[0]) if part):
         if "".join(Path(name.partition(":")[0]).suffixes).lower() in ENDINGS:

@@ -1,4 +1,4 @@
-"""The settings of a run as data: what the command lines, sweeps and estimators fill, and `--resume` compares."""
+"""The settings of a run as data: command lines, sweeps and estimators fill them, and `--resume` compares them."""
 
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -17,9 +17,9 @@ class RunConfig:
         method: "DEC" or "IDEC".
         dataset: name of a data set, or path of a file or of a folder of images.
         reading: how a file is read.
-        protocol: whose settings, a name of `protocols.PROTOCOLS`.
-        n_clusters: at least 1; None: the number of classes.
-        batch_size, gamma, seed: as for `DEC.fit`, `IDEC.compile` and DEC. gamma is IDEC's alone.
+        protocol: name of the protocol that gives the settings, of `protocols.PROTOCOLS`.
+        n_clusters: number of clusters, at least 1; None: the number of classes.
+        batch_size, gamma, seed: as for `DEC.fit`, `IDEC.compile` and DEC. Only IDEC uses gamma.
         ae_weights: path of a pretrained autoencoder, or None: pretrain one.
         scale, init, pretraining, ...: as in `protocols.Settings`; None: the protocol's.
 
@@ -63,7 +63,7 @@ class RunConfig:
 
     @property
     def dataset_name(self) -> str:
-        """The data set's name where it has several; a path as it is."""
+        """The name of the data set, for an alias its main name; a path is not changed."""
         return ALIASES.get(self.dataset, self.dataset)
 
     @property
@@ -71,17 +71,17 @@ class RunConfig:
         return self.dataset_name not in DATASETS
 
     def with_protocol(self) -> "RunConfig":
-        """The config in which the protocol's settings stand where None stood."""
+        """The config with the protocol's settings in place of None."""
         row = vars(get_settings(self.dataset_name, self.protocol, self.method, self.pretraining))
         return replace(self, **{name: value for name, value in row.items() if getattr(self, name) is None})
 
     def pretrain(self, dec: Any, x: Any, y: Any = None, **files: Any) -> None:
-        """Pretrains a DEC; `files` are arguments that no setting has, such as `save_dir`."""
+        """Pretrains a DEC; `files` are arguments that are no settings, such as `save_dir`."""
         train = dec.pretrain_layerwise if self.pretraining == "layerwise" else dec.pretrain
         train(x, y, **self.pretrain_arguments(), **files)
 
     def pretrain_arguments(self) -> dict[str, Any]:
-        """Arguments of the pretraining; layer by layer the optimizer is the paper's."""
+        """Arguments of the pretraining; a layer-wise one takes no optimizer, since it has the paper's."""
         augment = self.augment in ("pretraining", "both")
         arguments = {"epochs": self.pretrain_epochs, "batch_size": self.batch_size, "augment": augment}
         if self.pretraining == "layerwise":
@@ -96,7 +96,7 @@ class RunConfig:
         return {name: getattr(self, name) for name in names} | {"augment": self.augment in ("clustering", "both")}
 
     def resolved(self, n: int, is_image: bool = False) -> "RunConfig":
-        """The config with nothing left open: the protocol's settings, for n samples, images or not."""
+        """The config with the protocol's settings in place of None, resolved for n samples, images or not."""
         return resolve(self.with_protocol(), n, self.batch_size, is_image)
 
     def as_json(self) -> dict[str, Any]:
@@ -111,13 +111,13 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What a run does beside training: none of it changes a number.
+    """Options of a run that change none of its numbers.
 
     Attributes:
         save_dir: Path of the results' folder.
-        resume: whether to go on with the same run in `save_dir`, if one was cut off there.
+        resume: whether to continue the same run in `save_dir`, if it was interrupted.
         save_models: whether to save the model every five epochs of the clustering phase too.
-        verbose: as for `DEC.fit`; 0 shows no settings either.
+        verbose: as for `DEC.fit`; 0 also hides the settings.
         figures, tensorboard: whether to draw the run, and to log it for TensorBoard.
         strategy: "none", "mirrored" or "multiworker", a tf.distribute strategy.
         command: the command line, for run.json.
@@ -134,7 +134,7 @@ class RunOptions:
 
 
 def describe(settings: dict[str, Any]) -> dict[str, Any]:
-    """{name: value} of a run's settings for people to read, from what `RunConfig.as_json` gives, or run.json has."""
+    """{name: value} of a run's settings for people to read, from `RunConfig.as_json` or the settings in run.json."""
     pretraining = f"{settings['pretraining']}, {settings['pretrain_epochs']} epochs"
     if settings["pretraining"] == "end-to-end":
         pretraining += f", {describe_object(settings['pretrain_optimizer'])}"

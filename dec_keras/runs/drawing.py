@@ -1,4 +1,4 @@
-"""A finished run drawn: its figures and its page."""
+"""Draws a finished run: its figures and its page."""
 
 import numpy as np
 
@@ -13,16 +13,16 @@ from dec_keras.plots.style import COLORS, MARKERS, group_styles, save
 from dec_keras.runs import page
 from dec_keras.runs.saved_run import pretrained_here
 
-MOST = 20  # samples that are shown beside their reconstructions
+MOST = 20  # maximum number of samples shown with their reconstructions
 
 
 def draw(run, paper=False):
-    """Draws all that applies to a run into `<run>/figures/`, as PNG and SVG, and writes `<run>/report.html`.
+    """Draws all figures that apply to a run into `<run>/figures/`, as PNG and SVG, and writes `<run>/report.html`.
 
     Args:
         run: a Run.
-        paper: draws into `<run>/figures/paper/` in place of both, as PDF and PNG, without titles and at the width of a
-            paper's column.
+        paper: draws into `<run>/figures/paper/` instead, as PDF and PNG, without titles and at the width of a paper's
+            column, and writes no page.
 
     Returns:
         {name: (caption, matplotlib Figure)}.
@@ -46,7 +46,7 @@ def draw(run, paper=False):
 
 
 def left_out(run):
-    """What is not drawn of how the autoencoder was pretrained, and why, in a sentence; "" if all is."""
+    """A sentence on the figures of the autoencoder that are left out, and why; "" if none is."""
     given = run.settings.get("ae_weights")
     parts = ["the pretraining's curve"] if given else []
     parts += ["reconstructions"] if run.image_shape is not None and not run.decoders else []
@@ -57,7 +57,7 @@ def left_out(run):
 
 
 def run_figures(run, views, paper=False):
-    """{file name: (caption, Figure, or None where it does not apply)} of a run; views are `embedding_views`'."""
+    """{file name: (caption, Figure, or None if it does not apply)} of a run; `views` are those of `embedding_views`."""
 
     def title(text=""):
         return None if paper else run.title + text
@@ -85,14 +85,14 @@ def run_figures(run, views, paper=False):
                 reconstructions(rows, title(": reconstructions"), clusters, errors),
             )
     if run.terms is not None:
-        words = "terms" if run.x.is_sparse else "features"  # few columns of a table are words
+        words = "terms" if run.x.is_sparse else "features"  # columns of a table are seldom words
         figure = top_terms(run.x, run.labels, run.n_clusters, run.terms, title(f": {words} of each cluster"))
         made["top_terms"] = f"Top {words}", figure
     return made
 
 
 def embedding_views(run):
-    """The sample's codes in the plane: [(file name, method, when, points `(m, 2)`, names of the axes or None)]."""
+    """Codes of `run.sample` in the plane: [(file name, method, when, points `(m, 2)`, names of the axes or None)]."""
     views = []
     for when, z in (("before", run.start_z), ("after", run.z)):
         if z is not None:
@@ -104,7 +104,7 @@ def embedding_views(run):
 
 
 def embedding_panels(run, views):
-    """(file name, method, panels) for `embedding`, of each method: before over after, by cluster beside by label."""
+    """Yields (file name, method, panels for `embedding`) of each method: before above after, clusters beside labels."""
     clusters = {cluster: str(cluster) for cluster in range(run.n_clusters)}
     at_start = run.start_labels
     start_labels = run.labels if at_start is None else at_start
@@ -122,7 +122,7 @@ def embedding_panels(run, views):
 
 
 def label_styles(run):
-    """`group_styles` of the true labels, each class in the style of the cluster that it is matched to; or two None."""
+    """`group_styles` of the true labels, each class styled as its matched cluster; (None, None) without labels."""
     if run.y is None:
         return None, None
     _, classes, found, pairs = metrics.match(run.y, run.labels)
@@ -140,13 +140,13 @@ def class_styles(run):
 
 
 def best_of_each(run):
-    """The best samples of each cluster, and how many it has in its name: {name: images}, for `top_samples`."""
+    """{cluster and its number of samples, as text: images of its best samples}, for `top_samples`."""
     ranked = map(run.ranked, range(run.n_clusters))
     return {f"{cluster}  ({len(rows):,})": run.images(rows[:TOP]) for cluster, rows in enumerate(ranked)}
 
 
 def one_each(run):
-    """One sample of each cluster, of the first `MOST`, and what each decoder makes of them, for `reconstructions`.
+    """One sample of each of the first `MOST` clusters, and its reconstruction by each decoder, for `reconstructions`.
 
     Returns:
         {name: images}, the clusters, and {decoder: mean squared error of each}.

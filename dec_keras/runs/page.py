@@ -1,6 +1,6 @@
-"""A run's page, `report.html`: one file that needs no network. Its form is `page.html`.
+"""A run's page, `report.html`: one file that needs no network. Its template is `page.html`.
 
-Whatever comes from data or files is escaped: by Jinja in the page, and as JSON for the script.
+Everything that comes from data or files is escaped: by Jinja in the page, and as JSON for the script.
 """
 
 import base64
@@ -17,22 +17,22 @@ from dec_keras.plots.clusters import mean_and_deviation
 
 THUMB = 28  # pixels; larger images are made smaller
 SPRITE_COLUMNS = 50
-GALLERY = 10  # samples of a cluster that are surest, and as many that are least sure
-BYTES = 1_800_000  # of the samples; with the figures a page of about 3 MB
-UNUSUAL = 5  # features that are told of a sample that is no image
+GALLERY = 10  # number of surest samples shown per cluster, and of least sure ones
+BYTES = 1_800_000  # of the samples; with the figures a page has about 3 MB
+UNUSUAL = 5  # number of features shown of a sample that is no image
 
 
 def write(path, run, drawn, views, class_styles, colors, markers, left_out=""):
     """Writes the page.
 
     Args:
-        path: of the HTML file.
+        path: path of the HTML file.
         run: a `saved_run.Run`.
         drawn: [(caption, path of an SVG file)].
-        views: the sample's points in the plane, as `drawing.embedding_views` gives them.
+        views: points of `run.sample` in the plane, from `drawing.embedding_views`.
         class_styles: {class: index of colour and marker}, {} without labels; a cluster's index is its number.
         colors, markers: matplotlib's names of them.
-        left_out: what is not drawn, and why.
+        left_out: sentence from `drawing.left_out`.
     """
     loader = jinja2.FileSystemLoader(Path(__file__).resolve().parent)
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
@@ -64,12 +64,12 @@ def most_samples(run):
 
 
 def _ends(ranked):
-    """Rows of a cluster's surest samples, and of its least sure that are not among them."""
+    """Rows of a cluster's surest samples, and of its least sure ones among the others."""
     return ranked[:GALLERY], ranked[GALLERY:][-GALLERY:]
 
 
 def _cluster(run, cluster, shown, surest, least):
-    """What the gallery says of a cluster; samples as (row, name, place among `shown`)."""
+    """The gallery's data of a cluster; a sample is (name, place among `shown`)."""
     members = run.labels == cluster
     q = run.q[members, cluster]
     told = {"id": cluster, "size": int(members.sum()), "confidence": float(q.mean()) if len(q) else 0.0, "classes": []}
@@ -89,7 +89,7 @@ def _name(run, row):
 
 
 def _scatter(run, views, shown):
-    """What the page's script draws: JSON's types only, points as whole numbers from 0 to 10,000."""
+    """The data that the page's script draws, in JSON's types; points are whole numbers from 0 to 10,000."""
     rows = run.sample
     return {
         "views": [
@@ -107,7 +107,7 @@ def _scatter(run, views, shown):
 
 
 def _unusual(x, rows):
-    """[(feature, standard deviations from the mean)] of those of each sample that are farthest from it."""
+    """[(feature, its distance from the mean in standard deviations)] of each sample, its farthest features first."""
     mean, deviation = mean_and_deviation(x)
     found = []
     for part in np.array_split(rows, -(-len(rows) // 500)):
@@ -120,9 +120,9 @@ def _unusual(x, rows):
 
 
 def _groupings(run, class_styles):
-    """What the points can be coloured by: its title, and the legend's names, sizes and styles of the groups, in order.
+    """The groupings that can colour the points: the title of each, and names, sizes and styles of its groups in order.
 
-    The start's clusters are those of the figures before the clustering.
+    The clusters at the start are those of the figures "before clustering".
     """
 
     def of_clusters(title, labels):
@@ -167,7 +167,7 @@ def _sprite(images):
         sheet.paste(thumb if factor == 1 else thumb.resize(size), (column * size[0], row * size[1]))
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG", optimize=True)
-    zoom = max(1, round(THUMB / max(size)))  # that small images are shown enlarged by
+    zoom = max(1, round(THUMB / max(size)))  # enlargement of small images
     measures = {"width": size[0], "height": size[1], "columns": SPRITE_COLUMNS, "rows": rows, "zoom": zoom}
     return measures | {"uri": _uri("image/png", buffer.getvalue())}
 

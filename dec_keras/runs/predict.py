@@ -1,4 +1,4 @@
-"""Clusters of new data by a saved model, and the files that say which sample is in which cluster.
+"""Assigns new data to the clusters of a saved model, and writes the file of clusters.
 
 python DEC.py predict --model results/DEC_model_final.h5 --dataset new.csv --out labels.csv
 python DEC.py predict -h
@@ -23,7 +23,7 @@ def predict_file(args):
     """Writes the table of clusters of new data, and scores them by labels, if there are any.
 
     Args:
-        args: as `command_line.predict_parser` gives them.
+        args: namespace of `command_line.predict_parser`.
     """
     writable_folder(args.out.parent)
     model, attributes = load_model(args.model), read_attributes(args.model)
@@ -51,12 +51,12 @@ def check_fits(model, path, x):
 
 
 def write_labels(path, q, names=None):
-    """Writes a table of (sample, cluster, confidence), a row a sample, from q of shape `(n, k)`.
+    """Writes a table of (sample, cluster, confidence), one row per sample, from q of shape `(n, k)`.
 
     Args:
-        path: of the CSV file.
-        q: soft assignments; a sample's cluster is the one of its highest q, which is the confidence.
-        names: of the n samples; None: their numbers from 0.
+        path: path of the CSV file.
+        q: soft assignments. The highest q of a sample is its confidence and determines its cluster.
+        names: names of the n samples; None: their numbers from 0.
     """
     names = range(len(q)) if names is None else names
     table = pd.DataFrame({"sample": names, "cluster": q.argmax(axis=1), "confidence": q.max(axis=1).round(6)})

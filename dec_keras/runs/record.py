@@ -1,4 +1,4 @@
-"""`run.json`: what a run was made with, enough to make it again or to see why another differs, and what came out."""
+"""`run.json`: all that is needed to repeat a run, or to see why another run differs, and the results."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def versions():
 
 
 def environment():
-    """This project's version and commit, the packages' versions, threads and machine: a dict of what JSON holds."""
+    """This project's version and commit, the packages' versions, threads and machine: a dict of JSON's types."""
     threads = {"cores": joblib.cpu_count()} | {name: os.environ[name] for name in THREADS if name in os.environ}
     return {
         "version": __version__,
@@ -44,7 +44,7 @@ def environment():
 
 
 def git_commit():
-    """The commit of this code, with `-dirty` behind it if it was changed; None where git does not know it."""
+    """The commit of this code, followed by `-dirty` if the code was changed; None if git does not know it."""
     if CHECKOUT is None:
         return None
     command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--match="]
@@ -56,25 +56,25 @@ def git_commit():
 
 
 def peak_memory():
-    """Of this process until now, in MB; None where the system does not say."""
+    """Peak memory of this process so far, in MB; None if the system does not report it."""
     if sys.platform == "darwin":
         import resource  # Windows has none
 
         return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
-    # Linux's ru_maxrss begins with the peak of the process that started this one.
+    # Linux's ru_maxrss would include the peak of the process that started this one.
     status = Path("/proc/self/status")
     found = re.search(r"VmHWM:\s*(\d+) kB", status.read_text()) if status.exists() else None
     return found and round(int(found[1]) / 2**10)
 
 
 class Record:
-    """`run.json`: what a run was made with, and, once it came to its end, what came out.
+    """`run.json`: the settings, data and environment of a run, and its results once it is finished.
 
     Attributes:
-        is_finished: whether a run that is to be resumed is at its end.
+        is_finished: whether `resume` is set and the run in the folder is finished already.
 
     Raises:
-        InputError: if a run is to be resumed that had other settings or data.
+        InputError: if `resume` is set and the run in the folder had other settings or data.
     """
 
     def __init__(self, folder, settings, x, options):
@@ -89,7 +89,7 @@ class Record:
             self._write(started=earlier.get("started", _now()))
 
     def _earlier(self):
-        """What is there of the run that is to be resumed; {} if nothing is."""
+        """The record of the run to resume, {} if there is none; raises InputError if its settings or data differ."""
         if not self.path.is_file():
             return {}
         earlier = read_json(self.path)
@@ -109,19 +109,19 @@ class Record:
 
     @staticmethod
     def _clear(folder, settings):
-        """Deletes what older runs left: of two runs together nobody could say which file is of which."""
+        """Deletes the files of older runs, since nobody could say which file belongs to which run."""
         for phase in PHASES:
             folder.checkpoint(phase).unlink(missing_ok=True)
         weights = settings["ae_weights"]
-        keep = [settings["dataset"], settings["dataset"].rpartition(":")[0]]  # of file:name the file
+        keep = [settings["dataset"], settings["dataset"].rpartition(":")[0]]  # the file in file:name
         keep += [] if weights is None else [weights, f"{weights}.h5"]
-        if folder.ae_weights.resolve() in [Path(path).resolve() for path in keep]:  # then so is what led to them
+        if folder.ae_weights.resolve() in [Path(path).resolve() for path in keep]:  # then keep its logs too
             keep += [folder.pretrain_log, *map(folder.layer_log, range(len(settings["dims"])))]
         if cleared := folder.clear(settings["method"], keep):
             print(f"Replacing the earlier run in {folder.path}: {cleared} of its files are deleted.")
 
     def finish(self, dec, y, said):
-        """Adds what came out; `said` is what `verdict.report` gives."""
+        """Adds the results; `said` comes from `verdict.report`."""
         result = dec.result
         scores = {} if y is None else {"scores": metrics.scores(y, result.labels)}
         seconds = {"pretraining": dec.pretrain_seconds, "clustering": result.seconds}

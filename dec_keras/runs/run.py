@@ -27,7 +27,7 @@ from dec_keras.runs.record import Record
 from dec_keras.runs.verdict import report
 from dec_keras.training.pipeline import predictions
 
-LONG = 100  # epochs of pretraining on 70,000 samples
+LONG = 100  # epochs of pretraining that take long on 70,000 samples
 STRATEGIES = {
     "none": tf.distribute.get_strategy,
     "mirrored": tf.distribute.MirroredStrategy,
@@ -44,7 +44,7 @@ class Data:
         y: labels of shape `(n,)`, or None.
         n_clusters: number of clusters that was asked for, or else of classes.
         scaler: the Scaler of x.
-        about: `reading.About` x.
+        about: the `reading.About` of x.
     """
 
     x: Samples
@@ -55,7 +55,7 @@ class Data:
 
 
 def run_script(method, config, options):
-    """What DEC.py and IDEC.py do with the results of `parse_run`; bad input ends in a sentence and exit code 2."""
+    """Runs DEC.py or IDEC.py with the results of `parse_run`; bad input prints one sentence and exits with code 2."""
     can_go_on = config is not None and options.strategy != "multiworker"
     how_to_go_on = " The same command with --resume goes on." if can_go_on else ""
     with script_errors(f"{method.name}.py", f"Stopped.{how_to_go_on}"):
@@ -66,10 +66,10 @@ def run_script(method, config, options):
 
 
 def run(method, config, options):
-    """Runs a method from the data to the files; returns it, trained.
+    """Runs a method, from loading the data to saving the results; returns the trained DEC or IDEC.
 
-    With several hosts each does it all but for the training steps, which they share; the first saves to `save_dir`,
-    host i to its folder `worker<i>`.
+    Several hosts share the training steps; each host does everything else itself. The first host saves to `save_dir`,
+    host i to the folder `worker<i>` in it.
 
     Args:
         method: the class DEC or IDEC.
@@ -118,7 +118,7 @@ def run(method, config, options):
 
 
 def prepare(config):
-    """The RunConfig with all settings in force, and the Data.
+    """Loads and scales the data; returns the RunConfig with all settings resolved, and the Data.
 
     Raises:
         InputError: if the data or the weights' scale do not fit the settings.
@@ -142,7 +142,7 @@ def settings_in_force(config, data):
 
 
 def _scale_of_weights(path, asked, of_protocol):
-    """The scale that the weights were trained with; else the one asked for, or the protocol\'s."""
+    """The Scaler that the weights were trained with; if it is unknown, the scale asked for or the protocol's."""
     scaler = from_attributes(read_attributes(path), path)
     if scaler is None:
         if asked is None:
@@ -173,7 +173,7 @@ def number_of_clusters(asked, x, y):
 def build(method, config, data):
     """Seeds everything, and builds `method` with the weights of ae_weights, or new ones."""
     keras.utils.set_random_seed(config.seed)
-    if tf.config.list_physical_devices("GPU"):  # CPU kernels give the same bits every time as they are
+    if tf.config.list_physical_devices("GPU"):  # CPU kernels are deterministic without it
         tf.config.experimental.enable_op_determinism()
     dec = method([data.x.shape[1], *config.dims], config.n_clusters, init=config.init, seed=config.seed)
     dec.attributes = {"dataset": config.dataset_name, "protocol": config.protocol} | data.scaler.attributes()
@@ -187,7 +187,7 @@ def build(method, config, data):
 
 @contextmanager
 def finished_if_done(dec):
-    """A Ctrl-C that came in the last interval does not end the run: what is left to do takes seconds."""
+    """Ignores a Ctrl-C in the last interval of the clustering, since the rest of the run takes only seconds."""
     try:
         yield
     except KeyboardInterrupt:
@@ -202,7 +202,7 @@ def output(folder, phase, options):
 
 
 def save_assignments(dec, data, folder, options):
-    """Saves which sample is in which cluster, the codes and the centres; for TensorBoard too."""
+    """Saves the clusters of the samples, the codes and the centres, also for TensorBoard if it is on."""
     q, codes, names = dec.result.q, dec.result.codes, data.about.names
     write_labels(folder.labels, q, names)
     for path, array in ((folder.embedding, codes), (folder.centers, dec.centers)):

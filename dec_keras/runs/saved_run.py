@@ -29,16 +29,16 @@ class Run:
     Attributes:
         method: "DEC" or "IDEC".
         folder: its RunFolder.
-        x, y: samples as they were trained on, shape `(n, d)`, and true labels of shape `(n,)` or None.
+        x, y: samples, scaled as in training, shape `(n, d)`, and true labels of shape `(n,)` or None.
         q, z: soft assignments, shape `(n, k)`, and codes, shape `(n, code)`.
-        start_q, start_z: the same before the clustering; None where the run's files do not say.
+        start_q, start_z: q and z before the clustering; None if the run's files do not give them.
         decoders: {name: function from x to its reconstruction}.
         image_shape: (height, width) or (height, width, 3) of a sample that is an image, or None.
         terms: names of the d features, or None.
         names: names of the n samples, or None.
-        settings: as run.json has them.
-        description: {name: value} of the settings to be shown.
-        told: what the run said of its clusters, as `verdict.told` gives it; {} if its files do not say.
+        settings: settings in run.json.
+        description: {name: value} of the settings, for people to read.
+        told: tables of the run's scores and quality, and its warning, from `verdict.told`.
     """
 
     method: str
@@ -70,12 +70,12 @@ class Run:
 
     @property
     def start_labels(self):
-        """The clusters before the clustering; None where the run's files do not say."""
+        """Cluster of each sample before the clustering; None if the run's files do not give it."""
         return None if self.start_q is None else self.start_q.argmax(axis=1)
 
     @functools.cached_property
     def sample(self):
-        """Rows of the samples in the embedding's figures and on the page: all, or as many at random as it holds."""
+        """Rows of the samples in the embedding's figures and on the page: all, or a random part if there are many."""
         return np.sort(np.random.default_rng(0).permutation(len(self.q))[: page.most_samples(self)])
 
     def ranked(self, cluster):
@@ -84,7 +84,7 @@ class Run:
         return members[np.argsort(-self.q[members, cluster], kind="stable")]
 
     def images(self, rows, x=None):
-        """The rows of x, or of samples like them, as uint8 images."""
+        """The samples in these rows as uint8 images; `x`, if given, takes the place of the samples."""
         return as_images(self.x.rows(rows) if x is None else x, self.image_shape, *self.shades)
 
 
@@ -107,18 +107,18 @@ def find_model(path):
 
 
 def load_run(model_file, x, y=None, image_shape=None, terms=None, names=None):
-    """Reads a run's files and predicts what is drawn of it.
+    """Reads a run's files and computes the arrays for its figures.
 
     Args:
-        model_file: the `DEC_model_final.h5` or `IDEC_model_final.h5` in the run's folder. Where they are beside it,
-            `<method>_model_0.h5` or `ae_weights.h5` say how it was before the clustering, and `run.json` how it was
-            trained.
-        x: its samples, Samples or what they take, of shape `(n, d)`, scaled as in training.
+        model_file: the `DEC_model_final.h5` or `IDEC_model_final.h5` in the run's folder. If they are beside it,
+            `<method>_model_0.h5` or `ae_weights.h5` gives the state before the clustering, and `run.json` the
+            settings.
+        x: samples of shape `(n, d)`, scaled as in training: Samples, or data that Samples accepts.
         y: labels of shape `(n,)`, or None.
-        image_shape, terms, names: see `Run`. image_shape by default that of the data set that the model names.
+        image_shape, terms, names: see `Run`. Default image_shape: that of x, or of the data set that the model names.
 
     Raises:
-        InputError: if the model is none of ours, or x or `terms` do not fit it.
+        InputError: if neither DEC nor IDEC saved the model, or x or `terms` do not fit it.
     """
     model_file = Path(model_file)
     folder, attributes, x = RunFolder(model_file.parent), read_attributes(model_file), Samples.of(x)
@@ -156,7 +156,7 @@ def load_run(model_file, x, y=None, image_shape=None, terms=None, names=None):
 
 
 def _record(folder, method):
-    """`run.json` of the method's run; {} if there is none, or it is of the other method's."""
+    """The contents of `run.json`; {} if there is none, or if it belongs to the other method's run."""
     record = read_json(folder.record) if folder.record.is_file() else {}
     settings = record.get("settings")
     known = isinstance(settings, dict) and settings.get("method") == method and "version" in record
@@ -164,12 +164,12 @@ def _record(folder, method):
 
 
 def pretrained_here(settings):
-    """Whether a run of these settings pretrained its autoencoder; else what its folder has of that is another's."""
+    """Whether a run with these settings pretrained its autoencoder; if not, such files belong to another run."""
     return not settings.get("ae_weights")
 
 
 def _before(folder, method, x, pretrained):
-    """What `_predict` gives of the model before the clustering; None for what the run's files do not say."""
+    """The results of `_predict` before the clustering; None for those that the run's files do not give."""
     q = z = None
     files = [folder.model(method, 0)] + [folder.ae_weights] * pretrained
     for file in filter(Path.is_file, files):
@@ -197,7 +197,7 @@ def _predict(model, x):
 
 
 def training_data(model_file, dataset=None):
-    """The samples that a model was trained on, scaled as they were, their labels or None, and `reading.About` them.
+    """The samples that a model was trained on, scaled as in training, their labels or None, and their `reading.About`.
 
     Args:
         model_file: a `.h5` file that DEC.py or IDEC.py saved.
@@ -219,6 +219,6 @@ def training_data(model_file, dataset=None):
 
 
 def shown(about):
-    """What `reading.About` the data tells `load_run`; the terms of an image would be its pixels."""
+    """Arguments of `load_run` from a `reading.About`; images have no terms, which would be their pixels."""
     terms = about.features if about.image_shape is None else None
     return {"image_shape": about.image_shape, "terms": terms, "names": about.names}

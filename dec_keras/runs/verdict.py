@@ -1,4 +1,4 @@
-"""What a run says at its end: how good the clusters are, by labels and without, what it took, and what is next."""
+"""The report at the end of a run: the clusters' quality with and without labels, time, memory, and the next command."""
 
 import shlex
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ from dec_keras.method.initial_centers import kmeans_start
 from dec_keras.method.protocols import STARTS
 from dec_keras.runs.record import peak_memory
 
-KMEANS_SAMPLE = 10_000  # samples that k-means on x is run on, which are compared in all features
+KMEANS_SAMPLE = 10_000  # maximum for k-means on x, which compares samples in all features
 KMEANS_RESTARTS = 5
-NOISE = 0.02  # that the silhouette of a sample may fall by, by chance
-DIGIT = 1e-4  # the last that is printed
-WHEN = ("start", "end")  # of what run.json has of quality
+NOISE = 0.02  # largest fall of a sampled silhouette that counts as chance
+DIGIT = 1e-4  # the last digit printed
+WHEN = ("start", "end")  # the keys of quality in run.json
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Quality:
     """How good clusters are.
 
     Attributes:
-        scores: {"acc", "nmi", "ari"} by labels; {} without.
-        silhouette: mean of a sample, in the space of x; -1 if there is one cluster alone.
+        scores: {"acc": ..., "nmi": ..., "ari": ...} with labels; {} without labels.
+        silhouette: mean silhouette on a subset of the samples, in the space of x; -1 if there is only one cluster.
         confidence: mean of the samples' highest q.
         unsure: share of the samples whose highest q is below `metrics.UNSURE`.
     """
@@ -37,9 +37,9 @@ class Quality:
     unsure: float
 
     def fell_since(self, start):
-        """{what fell: (the start's, its own)} of clusters that are worse than the start's; {} if they are not.
+        """{measure: (value at the start, value now)} if the clusters are worse than the start's; {} if they are not.
 
-        They are by labels, if there are any, in ACC and NMI; else by the silhouette, or by a confidence that fell.
+        With labels, they are worse if ACC and NMI fell; without, if the silhouette or the mean confidence fell.
         """
         if self.scores:
             pairs = {name.upper(): (start.scores[name], self.scores[name]) for name in ("acc", "nmi")}
@@ -52,7 +52,7 @@ class Quality:
 
 
 def qualities(dec, x, y):
-    """The Quality of a run's start and of its end; their silhouettes are of the same samples."""
+    """The Quality of a run's start and of its end; both silhouettes use the same samples."""
     sample = np.sort(np.random.default_rng(0).permutation(len(x))[: metrics.SILHOUETTE_SAMPLES])
     points, result = x.take(sample).matrix(), dec.result
 
@@ -65,9 +65,9 @@ def qualities(dec, x, y):
 
 
 def kmeans_on_x(x, y, n_clusters, seed):
-    """What clusters without any network would be: scores of k-means on x, seconds, and on how many samples.
+    """A baseline without a network: scores of k-means on x, time in seconds, and number of samples.
 
-    It has few restarts, and no more than `KMEANS_SAMPLE` samples, so that it takes seconds.
+    It uses few restarts and at most `KMEANS_SAMPLE` samples, so that it takes only seconds.
     """
     begun = perf_counter()
     sample = np.sort(np.random.default_rng(0).permutation(len(x))[: max(KMEANS_SAMPLE, n_clusters)])
@@ -76,13 +76,13 @@ def kmeans_on_x(x, y, n_clusters, seed):
 
 
 def report(dec, config, data, folder, errors, seconds, options):
-    """Prints it all; returns what run.json gets of it.
+    """Prints the report; returns the part of it for run.json.
 
     Args:
         dec: DEC or IDEC, after `fit`.
         config: RunConfig. data: Data. folder: RunFolder. options: RunOptions.
         errors: reconstruction errors of the start and the end.
-        seconds: that the run has taken so far.
+        seconds: Time of the run so far in seconds.
     """
     result, y = dec.result, data.y
     start, end = qualities(dec, data.x, y)
@@ -124,10 +124,10 @@ def report(dec, config, data, folder, errors, seconds, options):
 
 
 def told(record):
-    """The tables of what `report` gave run.json, for people to read, and its warning.
+    """The tables and the warning of `report` for people to read, from run.json.
 
     Args:
-        record: dict of a run.json; what it lacks is left out.
+        record: contents of run.json, a dict; missing parts are left out.
 
     Returns:
         {"scores": {row: {name: value}}, "quality": the same, "warning": str}, all as text.
@@ -151,7 +151,7 @@ def told(record):
 
 
 def _score_lines(rows, scored):
-    """The table of (name, scores, seconds, reconstruction error or None); without labels it has no scores."""
+    """Yields the table of (name, scores, seconds, reconstruction error or None); without labels it has no scores."""
     head = [f"{name:>8}" for name in map(str.upper, metrics.SCORES)] if scored else []
     yield f"{'':<18}" + "".join(head) + f"{'time':>10}{'reconstruction MSE':>21}"
     for name, scores, seconds, error in rows:

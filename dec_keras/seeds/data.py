@@ -1,11 +1,11 @@
-"""The seed repos' loaders of data sets; `datasets` has them all.
+"""The seed repos' loaders of data sets; the module `datasets` has them all.
 
 Each returns x, float32 array of shape `(n, d)`, and y, int64 array of shape `(n,)`, as `load_data` does,
-scaled as in DEC-keras. The IDEC repo has MNIST's pixels / 50, which is x * 5.1, and USPS in [0, 2], which is x * 2, as
-IDEC-toy has too.
+scaled as in DEC-keras. The IDEC repo uses MNIST's pixels / 50, which is x * 5.1. The IDEC repo and IDEC-toy use USPS in
+[0, 2], which is x * 2.
 
-`data_path` is the folder of the files. Where it is the default and lacks them, they are looked for, and downloaded, as
-`load_data` does; any other that lacks them is an InputError.
+`data_path` is the folder of the files. If the default folder lacks them, the loader looks for them or downloads them as
+`load_data` does. If another folder lacks them, it raises an InputError.
 """
 
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What DEC and IDEC are called, and called with, in the seed repos: XifengGuo's DEC-keras, IDEC and IDEC-toy."""
+"""Method names and arguments of DEC and IDEC in the seed repos: XifengGuo's DEC-keras, IDEC and IDEC-toy."""
 
 import functools
 import math
@@ -20,9 +20,9 @@ Result = TypeVar("Result")
 
 
 class Networks(tuple):
-    """(autoencoder, encoder), as DEC-keras has it, that also serves as the autoencoder alone, as in IDEC and IDEC-toy.
+    """(autoencoder, encoder), as in DEC-keras, that also works as the autoencoder alone, as in IDEC and IDEC-toy.
 
-    Its call and its attributes are the autoencoder's.
+    A call and the attributes go to the autoencoder.
     """
 
     def __call__(self, *args, **options):
@@ -41,7 +41,7 @@ def autoencoder(dims: Sequence[int], act: str = "relu", init: Any = "glorot_unif
 
 
 class SeedNames:
-    """Attributes and methods of DEC; arguments and results are those of the methods that they call."""
+    """DEC's attributes and methods by the seed repos' names; arguments and results are those of the methods called."""
 
     _pretrained = False
 
@@ -56,7 +56,7 @@ class SeedNames:
 
     @property
     def pretrained(self):
-        """Whether `pretrain` or `pretrain_layerwise` has trained the autoencoder; can be set, as for loaded weights."""
+        """Whether `pretrain` or `pretrain_layerwise` has trained the autoencoder; can be set after loading weights."""
         return self._pretrained or self.pretrain_seconds is not None
 
     @pretrained.setter
@@ -90,7 +90,7 @@ class SeedNames:
 
 
 class IDECSeedNames(SeedNames):
-    """Those of IDEC, where they differ."""
+    """The methods of IDEC that differ from those of DEC."""
 
     def initialize_model(self, ae_weights=None, gamma=0.1, optimizer=ADAM):
         """Loads a pretrained autoencoder, if one is given, and compiles."""
@@ -112,7 +112,7 @@ class IDECSeedNames(SeedNames):
 
 
 def seed_calls(method: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """Lets a method of DEC or IDEC take the arguments that it has in the seed repos as well as its own."""
+    """Lets a method of DEC or IDEC accept its arguments in the seed repos as well as its own."""
     translate = _CALLS[method.__name__]
 
     @functools.wraps(method)
@@ -123,7 +123,7 @@ def seed_calls(method: Callable[Arguments, Result]) -> Callable[Arguments, Resul
     return with_old_arguments
 
 
-# Each takes the arguments of a call, and returns those of our method, a tuple and a dict; None if all is done already.
+# Each takes the arguments of a call and returns those of our method, a tuple and a dict; None if no call is needed.
 
 
 def _construct(dec, dims, *args, **options):
@@ -158,7 +158,7 @@ def _fit(dec, x, y=None, *args, **options):
     """DEC-keras: (x, y, maxiter, batch_size, ...). IDEC-toy: (x, y, batch_size, maxiter, ..., ae_weights, save_dir)."""
     _refuse_samples(x, y)
     numeric = len(args) > 1 and all(isinstance(arg, numbers.Real) for arg in args[:2])
-    if numeric and args[0] < args[1] >= 1000:  # so few batches of so many samples: it may be IDEC-toy's order
+    if numeric and args[0] < args[1] >= 1000:  # few batches of many samples: maybe IDEC-toy's order
         raise InputError(
             f"fit has {args[0]} and {args[1]} by position, which are maxiter and batch_size for DEC-keras, but "
             "batch_size and maxiter for IDEC-toy: name them."
@@ -200,7 +200,7 @@ def _is_loss(value):
 
 
 def _of_both_outputs(name, values):
-    """A list of two, of the outputs clustering and decoder_0, from that or from a dict by these names."""
+    """Two values as a list, for the outputs clustering and decoder_0; `values` may be a dict with these names."""
     if isinstance(values, dict) and set(values) == {"clustering", "decoder_0"}:
         return [values["clustering"], values["decoder_0"]]
     if not isinstance(values, list | tuple) or len(values) != 2:
@@ -209,7 +209,7 @@ def _of_both_outputs(name, values):
 
 
 def _refuse_samples(x, y):
-    """Autoencoders are trained with y = x, and so some call `pretrain`; here y is labels."""
+    """Refuses samples as y: autoencoders are often trained with y = x, but here y holds labels."""
     of_x, of_y = (tuple(getattr(values, "shape", None) or np.shape(values)) for values in (x, y))
     if len(of_x) > 1 and math.prod(of_y) == math.prod(of_x) > of_x[0]:
         raise InputError(f"y has the shape {of_y}, as samples have: y is labels, which only score, so leave y out.")

@@ -1,7 +1,7 @@
 """How many clusters? Clusters a data set into k = 2, 3, ... clusters on one pretrained autoencoder, and compares.
 
-For every k, from the same weights: the DEC paper's generalizability G (section "Number of Clusters"), and how compact
-and separate the clusters are. docs/how-many-clusters.md says how far each can be trusted.
+Every k starts from the same weights. The measures are the DEC paper's generalizability G (section "Number of
+Clusters"), and how compact and separate the clusters are. docs/how-many-clusters.md says how far to trust each.
 """
 
 import csv
@@ -30,11 +30,11 @@ from dec_keras.plots.style import save
 from dec_keras.runs.run import build, prepare
 from dec_keras.training.checkpoint import as_json
 
-CLOSE = 0.98  # of the best silhouette: nearly as good
-FARTHEST = 0.25  # of k, that the criteria's best k may be apart for a clear answer
+CLOSE = 0.98  # share of the best silhouette that counts as nearly as good
+FARTHEST = 0.25  # the two criteria's best k may differ by this share of k for a clear answer
 COLUMNS = (
     *("k", "silhouette_x", "silhouette", "inertia", "generalizability", "train_loss", "validation_loss"),
-    *("iterations", *metrics.SCORES),  # scores of data with labels
+    *("iterations", *metrics.SCORES),  # scores only with labels
 )
 HEADINGS = ("k", "sil_x", "sil", "inertia", "G", "train", "valid", "batches", "ACC", "NMI", "ARI")  # as printed
 ROW = "{:>3} {:>6} {:>6} {:>8} {:>5} {:>8} {:>8} {:>7} {:>5} {:>5} {:>5}"
@@ -42,15 +42,15 @@ LEGEND = "sil_x, sil: silhouettes in the space of x and of the codes; G: general
 
 
 def choose_k(method, config, ks, validation, save_dir, verbose=1):
-    """Pretrains (or loads pretrained weights), measures each k that is not there yet, suggests one, and draws.
+    """Pretrains (or loads pretrained weights), measures each k that has no row yet, suggests one, and draws.
 
     Args:
         method: the class DEC.
         config: RunConfig, whose n_clusters is the largest k.
         ks: range of numbers of clusters.
-        validation: share of the samples that G's validation loss is taken on.
+        validation: share of the samples held out for G's validation loss.
         save_dir: Path.
-        verbose: of the pretraining, as for `DEC.pretrain`.
+        verbose: verbosity of the pretraining, as for `DEC.pretrain`.
 
     Returns:
         k or None, and the reason in words, as `suggest` gives them.
@@ -86,7 +86,7 @@ def _shown(value):
 
 
 def validation_rows(n, share, config):
-    """A share of n samples, at random by the seed: bool array of shape `(n,)`."""
+    """A random share of n samples, drawn by the config's seed: bool array of shape `(n,)`."""
     n_held_out = round(share * n)
     if min(n_held_out, n - n_held_out) < config.n_clusters:
         raise InputError(
@@ -99,7 +99,7 @@ def validation_rows(n, share, config):
 
 
 def _identity(config, x, validation):
-    """What a row of choose_k.csv depends on beside its k, as JSON holds it."""
+    """Everything except k that a row of choose_k.csv depends on, in JSON's types."""
     settings = config.as_json() | {"n_clusters": None, "scale": None}  # x is scaled already
     weights = config.ae_weights and zlib.crc32(resolve_h5(config.ae_weights).read_bytes())
     data = {"samples": x.shape, "checksum": x.checksum, "checksum_of_weights": weights}
@@ -107,10 +107,10 @@ def _identity(config, x, validation):
 
 
 def earlier_rows(folder, this_run):
-    """Rows by k of an earlier run of the same settings, which this one goes on with; None if there was no run.
+    """{k: row} of an earlier run with the same settings, which this run continues; None if there was no run.
 
     Raises:
-        InputError: if the folder is another run's, or its table is damaged.
+        InputError: if the folder belongs to another run, or its table is damaged.
     """
     path = folder / "settings.json"
     if not path.exists():
@@ -136,9 +136,9 @@ def _number(text, may_be_missing):
 
 
 def measure(method, config, data, held_out):
-    """k-means and DEC with k clusters, from the pretrained weights and the seed: a row of choose_k.csv.
+    """Runs k-means and DEC with k clusters from the pretrained weights and the seed; returns a row of choose_k.csv.
 
-    DEC's clustering phase trains on the samples that are not held out: a copy of them, in memory.
+    DEC's clustering phase trains on the samples that are not held out, which are copied into memory.
     """
     x, k = data.x, config.n_clusters
     dec = build(method, config, data)
@@ -164,12 +164,12 @@ def measure(method, config, data, held_out):
 
 
 def clustering_loss(q):
-    """KL(P || Q) a sample, P being the target distribution of these samples (DEC paper, eq. 2)."""
+    """Mean KL(P || Q) per sample; P is the target distribution of these samples (DEC paper, eq. 2)."""
     return float(rel_entr(target_distribution(q), q).sum(axis=1).mean())
 
 
 def best(rows):
-    """{column: the k that the criterion by itself would choose}."""
+    """{column: the k that this criterion alone would choose}."""
     k, inertia = (np.array([row[name] for row in rows], float) for name in ("k", "inertia"))
     ratios = np.array([row["generalizability"] for row in rows])
     chord = np.interp(k, k[[0, -1]], inertia[[0, -1]])
@@ -181,12 +181,12 @@ def best(rows):
 def suggest(rows):
     """A number of clusters, or None where there is no clear answer, and the reason in words.
 
-    The k at which DEC's clusters are the most separate in the space of x, if k-means on the codes is at its best not
-    far from there. G and the elbow of the inertia do not count: on data whose k is known they were off, see
-    docs/how-many-clusters.md.
+    The suggestion is the k at which DEC's clusters are the most separate in the space of x, if the best k of k-means on
+    the codes is close to it. G and the elbow of the inertia do not count, since they were wrong on data whose k is
+    known, see docs/how-many-clusters.md.
 
     Args:
-        rows: of choose_k.csv, by k, at least two.
+        rows: at least two rows of choose_k.csv, sorted by k.
     """
     ks, chosen = [row["k"] for row in rows], best(rows)
     k, of_codes = chosen["silhouette_x"], chosen["silhouette"]

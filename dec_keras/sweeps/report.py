@@ -1,4 +1,4 @@
-"""The tables and files that are made of a `results.csv` alone."""
+"""Tables, figures and files made from a sweep's `results.csv` and logs."""
 
 import re
 from itertools import groupby
@@ -13,7 +13,7 @@ from dec_keras.sweeps.sweep_figures import iterations_figure, scores_figure
 
 
 def write_report(folder):
-    """Makes `README.md`, `table.tex`, the figures and DEC-keras' `results_dec-keras.csv` of `folder/results.csv`.
+    """Makes `README.md`, `table.tex`, the figures and DEC-keras' `results_dec-keras.csv` from `folder/results.csv`.
 
     Raises:
         InputError: if there are no results.
@@ -47,7 +47,7 @@ def write_report(folder):
 
 
 def commands(folder, rows):
-    """The command lines that give these rows: one for the data sets that have as many trials."""
+    """The command lines that produce these rows: one for all data sets with the same number of trials."""
     path = folder / "settings.json"
     settings = read_json(path) if path.exists() else {"protocol": rows[0]["protocol"]}
     files = settings.pop("files", {})
@@ -63,8 +63,8 @@ def commands(folder, rows):
     return " and ".join(f"`{line}`" for line in lines)
 
 
-# What was published, (ACC, NMI) in %: DEC-keras' README (k-means) and its results.csv (AE+k-means and DEC, means of 10
-# trials), and the IDEC paper; the DEC paper's ACC as DEC-keras' README has it. pendigits: IDEC-toy's README.
+# Published (ACC, NMI) in %, from DEC-keras' README (k-means) and its results.csv (AE+k-means and DEC, means of 10
+# trials), the IDEC paper, and for pendigits IDEC-toy's README. PAPER: the DEC paper's ACC, from DEC-keras' README.
 PUBLISHED = {
     "mnist": {"k-means": (53, 50), "AE+k-means": (87.9, 80.7), "DEC": (91.2, 86.9), "IDEC": (88.1, None)},
     "fmnist": {"k-means": (47, 51), "AE+k-means": (60.6, 63.7), "DEC": (61.8, 65.1)},
@@ -78,14 +78,14 @@ PAPER = {"mnist": 84, "reuters10k": 72}
 
 
 def tables(results_csv):
-    """Two Markdown tables of a results.csv: means beside the published ones, in the form of DEC-keras' Table 1; and
-    each method's mean, standard deviation, range and seeds.
+    """Two Markdown tables of a results.csv. The first has the means and the published means, as in DEC-keras' Table 1;
+    the second has the mean, standard deviation, range and seeds of each method.
 
     Args:
         results_csv: Path of a results.csv.
 
     Returns:
-        str without a line end at its end; the same file gives the same text.
+        str without a final newline; the same file gives the same text.
     """
     groups = grouped(read_rows(results_csv))
     rows = [row for methods in groups.values() for rows in methods.values() for row in rows]
@@ -141,7 +141,7 @@ def table_2(groups):
 def latex(groups):
     """A table for LaTeX, with the package booktabs: mean ACC and NMI in % of each method, and standard deviations.
 
-    Its comment says of how many trials they are; where that differs, a row n of each data set does.
+    A comment gives the number of trials. If methods have different numbers, a row n of each data set gives them.
     """
     found = {method for methods in groups.values() for method in methods}
     methods = [method for method in METHODS if method in found]
@@ -189,7 +189,7 @@ def markdown(lines):
 
 
 def write_seeds_csv(folder, rows):
-    """DEC-keras' layout: of each data set its name, then the scores that DEC starts from and their mean, then DEC's."""
+    """Writes DEC-keras' layout: the name of each data set, the scores before DEC and their mean, then those of DEC."""
     lines = []
     for dataset in dict.fromkeys(row["dataset"] for row in sorted(rows, key=row_order)):
         lines.append({"trials": dataset})
@@ -203,7 +203,7 @@ def write_seeds_csv(folder, rows):
 
 
 def starts(folder, rows, dataset):
-    """{trial: scores before DEC's clustering phase}: its log's first row, or AE+k-means' where there is no log."""
+    """{trial: scores before DEC's clustering phase}: the first row of its log, or without a log those of AE+k-means."""
     found = by_trial(rows, dataset, "AE+k-means")
     for trial in by_trial(rows, dataset, "DEC"):
         log = read_log(folder / dataset / f"trial{trial}" / "dec_log.csv")

@@ -11,7 +11,7 @@ from dec_keras.metrics import SCORES
 
 ON_X = ("k-means", "UMAP+k-means", "UMAP+HDBSCAN")
 METHODS = (*ON_X, "AE+k-means", "AE+GMM", "AE+UMAP+GMM", "DEC", "IDEC")
-PHASE = "== "  # what a line of a trial begins with that names the phase it is in
+PHASE = "== "  # beginning of the lines in which a trial prints its current phase
 VERSIONS = ("python", "tensorflow", "keras", "numpy", "scikit-learn")
 COLUMNS = (
     *("dataset", "method", "trial", "protocol", "seed", *SCORES, "iterations", "stop_reason"),
@@ -23,10 +23,10 @@ FRACTIONS = (*SCORES, "pretrain_seconds", "cluster_seconds")
 
 
 def read_rows(path):
-    """The rows of a results.csv, one dict each, numbers as int or float, None where a column is empty; [] without file.
+    """The rows of a results.csv, one dict each, numbers as int or float, None for an empty cell; [] without a file.
 
     Raises:
-        InputError: if it is no such file.
+        InputError: if it is no results.csv, or damaged.
     """
     if not path.exists():
         return []
@@ -55,12 +55,12 @@ def _parsed(row):
 
 
 def write_rows(path, rows):
-    """Writes results.csv anew, so that it is never there with half a row; sorted, so that one sweep has one order."""
+    """Writes results.csv as a whole, so that it never has half a row, and sorted, so that a sweep has one order."""
     write_csv(path, COLUMNS, sorted(rows, key=row_order))
 
 
 def row_order(row):
-    """Data sets as they are listed, your own after them."""
+    """Sort key: data sets in the order of `DATASETS`, then your own; then trial and method."""
     known = DATASETS.index(row["dataset"]) if row["dataset"] in DATASETS else len(DATASETS)
     return known, row["dataset"], row["trial"], METHODS.index(row["method"])
 

@@ -1,4 +1,4 @@
-"""A sweep: which trials are left, running them on processes or a dask cluster, and keeping their rows."""
+"""A sweep: finds the trials that are left, runs them in processes or on a dask cluster, and keeps their rows."""
 
 import json
 import traceback
@@ -17,14 +17,14 @@ from dec_keras.files.untrusted import read_json
 from dec_keras.sweeps.report import write_report
 from dec_keras.sweeps.results import METHODS, read_rows, write_rows
 
-DASK_SECONDS = 10  # to wait for a scheduler, and for its first worker
+DASK_SECONDS = 10  # maximum wait for a scheduler, and for its first worker
 
 
 def sweep(args, run_trial):
-    """Runs what is not there yet and reports; returns whether anything failed.
+    """Runs the trials that have no rows yet, and writes the report; returns whether anything failed.
 
     Args:
-        args: a namespace, as `run_exp.parse` makes it.
+        args: namespace of `run_exp.parse`.
         run_trial: `run_exp.run_trial`.
     """
     if args.report_only:
@@ -48,10 +48,10 @@ def sweep(args, run_trial):
 
 
 def check_same_settings(path, settings, files):
-    """Rows of other settings are not to be mixed with these, nor of other files of the same name.
+    """Raises InputError if the sweep has rows of other settings, or of another file with the same name.
 
     Returns:
-        {name: path} of all of the sweep's own files, those of earlier calls too.
+        {name: path} of all files of your own in the sweep, including those of earlier calls.
     """
     old = read_json(path) if path.exists() else settings
     earlier = old.get("files", {})
@@ -63,7 +63,7 @@ def check_same_settings(path, settings, files):
 
 
 def tasks(args, settings, rows):
-    """What is left to do: a dict for each data set and trial that lacks methods, in the order of running."""
+    """The tasks that are left, in the order of running: a dict for each data set and trial with missing methods."""
     done = {(row["dataset"], row["trial"], row["method"]) for row in rows}
     todo = []
     for label, dataset in args.datasets.items():
@@ -79,7 +79,7 @@ def tasks(args, settings, rows):
 
 
 def print_plan(args, todo):
-    """What is there and what would run, a line for each data set and trial."""
+    """Prints what is done and what would run, one line for each data set and trial."""
     left = {(task["label"], task["trial"]): task["methods"] for task in todo}
     for label, dataset in args.datasets.items():
         if not is_here(dataset):
@@ -100,7 +100,7 @@ def run(args, todo, run_trial):
             bar = tqdm(outcomes, desc="trials", total=len(todo), unit="trial", smoothing=0, disable=None)
             for done, (task, outcome) in enumerate(bar, start=1):
                 failed |= keep(args.folder, task, outcome)
-                if bar.disable:  # no terminal shows it
+                if bar.disable:  # no terminal shows the bar
                     print(f"{task['label']}, trial {task['trial']}: done, {done} of {len(todo)}", flush=True)
         except Exception as error:  # the cluster is lost, or workers died of one trial again and again
             if args.dask is None or isinstance(error, InputError):
@@ -112,7 +112,7 @@ def run(args, todo, run_trial):
 
 @contextmanager
 def workers(args):
-    """Sets what joblib runs on: threads, each of which waits for a process, or a dask cluster."""
+    """Sets the backend of joblib: threads, each of which waits for a process, or a dask cluster."""
     if args.dask is None:
         with joblib.parallel_config(backend="threading", n_jobs=args.jobs):
             yield
@@ -148,7 +148,7 @@ def keep(folder, task, outcomes):
 
 
 def loadable(args, todo):
-    """The tasks whose data can be loaded, and whether a data set is damaged; one that is absent is only named."""
+    """The tasks whose data can be loaded, and whether a data set is invalid; a missing one is only reported."""
     bad, failed = set(), False
     for label in dict.fromkeys(task["label"] for task in todo):
         try:

@@ -1,4 +1,4 @@
-"""Figures of a sweep: its scores, and how they came about."""
+"""Figures of a sweep: its scores, and their course over the clustering phase."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -12,12 +12,12 @@ PUBLISHED = "published (DEC-keras, IDEC)"
 
 
 def scores_figure(rows, methods, published):
-    """ACC by method and data set: every trial a dot, what was published a tick.
+    """ACC by method and data set: a dot for every trial, a short line for the published value.
 
     Args:
-        rows: of `read_rows`, at least one.
+        rows: rows of `read_rows`, at least one.
         methods: names of all methods, in order.
-        published: {data set: {method: (ACC, NMI) in %}}, of some.
+        published: {data set: {method: (ACC, NMI) in %}}; may lack data sets and methods.
 
     Returns:
         matplotlib Figure.
@@ -54,11 +54,11 @@ def scores_figure(rows, methods, published):
 def iterations_figure(folder, rows):
     """ACC and NMI over the clustering phase's batches: the trials' mean, and a band from the lowest to the highest.
 
-    They are those of the trials' `dec_log.csv` and `idec_log.csv`; a trial that has stopped keeps its last score.
+    The scores come from the trials' `dec_log.csv` and `idec_log.csv`. A trial that has stopped keeps its last score.
 
     Args:
         folder: Path of the sweep's folder.
-        rows: of `read_rows`.
+        rows: rows of `read_rows`.
 
     Returns:
         matplotlib Figure, or None where there are no logs.
@@ -93,7 +93,7 @@ def iterations_figure(folder, rows):
 
 
 def _on_one_axis(logs, score):
-    """All batches that a log has, and the score in % of each log at them, shape `(logs, batches)`."""
+    """The batches of all logs, and the score of each log in % at these batches, shape `(logs, batches)`."""
     at = np.unique(np.concatenate([log["iter"] for log in logs]))
     known = [np.isfinite(log[score]) for log in logs]
     return at, np.array(
@@ -102,7 +102,7 @@ def _on_one_axis(logs, score):
 
 
 def _legend(figure, names):
-    """The legend of all axes above them: those of the names that are there, each once."""
+    """One legend above all axes, with each of `names` that was drawn, once."""
     handles = {}
     for axes in figure.axes:
         handles |= {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}

@@ -1,7 +1,7 @@
-"""One trial of a sweep, in a process of its own, which `run_exp.py` starts: every method on one data set with one seed.
+"""One trial of a sweep, in a process that `run_exp.py` starts for it: every method on one data set with one seed.
 
-Each method's row is kept in `<method>.json` in the trial's folder as soon as it is there, so a trial that was cut off
-goes on behind it.
+Each method's row is written to `<method>.json` in the trial's folder at once, so an interrupted trial continues with
+the next method.
 """
 
 import json
@@ -23,15 +23,15 @@ from dec_keras.runs.record import peak_memory, versions
 from dec_keras.runs.run import build, prepare, settings_in_force
 from dec_keras.sweeps.results import ON_X, PHASE
 
-SMALLEST = 0.01  # share of the samples that HDBSCAN takes for a cluster; its 5 samples give hundreds of clusters
+SMALLEST = 0.01  # HDBSCAN's smallest cluster, a share of the samples; its default of 5 gives hundreds of clusters
 START_OF = {"AE+k-means": "kmeans", "AE+GMM": "gmm", "AE+UMAP+GMM": "manifold"}
 
 
 def main(task, methods):
-    """Runs a trial. The process ends when its stdin does, that is with the sweep or the worker that started it.
+    """Runs a trial. The process ends when its stdin closes, so it ends with the sweep or worker that started it.
 
     Args:
-        task: as JSON, see `sweep.tasks`.
+        task: a task of `sweep.tasks`, as JSON.
         methods: {"DEC": the class DEC, "IDEC": the class IDEC}.
     """
     threading.Thread(target=_end_with_stdin, daemon=True).start()
@@ -85,11 +85,11 @@ class Trial:
         }
 
     def say(self, phase):
-        """Prints what begins, in a line that the sweep shows too."""
+        """Prints the phase that begins, in a line that the sweep shows too."""
         print(f"{PHASE}{self.task['label']}, trial {self.task['trial']}: {phase}", flush=True)
 
     def cluster(self, method):
-        """Labels, and what else a row says of the clustering."""
+        """Labels, and a dict of the row's other columns that only the method knows."""
         x, n_clusters, seed = self.data.x, self.config.n_clusters, self.task["seed"]
         if method == "k-means":
             return kmeans_start(x.matrix(), n_clusters, seed).labels, {}
@@ -98,7 +98,7 @@ class Trial:
             begun = time()
             if method == "UMAP+k-means":
                 labels = kmeans_start(on_manifold, n_clusters, seed).labels
-            else:  # HDBSCAN finds their number; noise is a cluster more
+            else:  # HDBSCAN finds the number of clusters; its noise counts as one more
                 labels = HDBSCAN(min_cluster_size=max(5, int(SMALLEST * len(x))), copy=True).fit_predict(on_manifold)
             return labels, {"cluster_seconds": round(seconds + time() - begun, 1)}
         if method in START_OF:
@@ -107,21 +107,21 @@ class Trial:
         start, seconds = self.start(config.start)
         arguments = config.fit_arguments() | {"start": start}
         dec.fit(x, self.data.y, **arguments, save_dir=self.folder.path, resume=True)
-        self.folder.model(method, 0).unlink(missing_ok=True)  # the autoencoder's weights say as much
+        self.folder.model(method, 0).unlink(missing_ok=True)  # ae_weights.h5 has the encoder at the start
         result = dec.result
         more = {"iterations": result.n_iter, "stop_reason": result.stop_reason}
         return result.labels, more | {"cluster_seconds": round(seconds + result.seconds, 1)}
 
     @cached_property
     def umap_of_x(self):
-        """UMAP of x in as many dimensions as DEC's code, if x has more, and the seconds that it took."""
+        """UMAP embedding of x, with the dimensions of DEC's code, or of x if x has fewer; and its time in seconds."""
         begun = time()
         x = self.data.x.matrix()
         return umap_of(x, min(self.config.dims[-1], x.shape[1]), self.task["seed"]), time() - begun
 
     @cache  # noqa: B019 - one trial a process
     def start(self, name):
-        """The Start of this name, which several methods share, and the seconds that it took."""
+        """The Start of this name, which several methods share, and its time in seconds."""
         shared = name == "auto" and len(self.data.x) > N_NEIGHBORS
         known, before = self.start("manifold") if shared else (None, 0.0)
         begun = time()
@@ -138,7 +138,7 @@ class Trial:
 
     @cached_property
     def pretrain_seconds(self):
-        """Pretrains the autoencoder unless that was done; how long it took."""
+        """Time of the pretraining in seconds; pretrains the autoencoder unless this is done already."""
         if self.pretraining_error is not None:
             raise self.pretraining_error
         try:
@@ -146,7 +146,7 @@ class Trial:
             dec = build(self.methods["DEC"], self.config, self.data)
             self.config.pretrain(dec, self.data.x, self.data.y, save_dir=self.folder.path, resume=True)
         except Exception as error:
-            self.pretraining_error = error  # not to be tried again for each method
+            self.pretraining_error = error  # so that no other method tries again
             raise
         return round(dec.pretrain_seconds, 1)
 

@@ -4,21 +4,21 @@ import math
 
 import tensorflow as tf
 
-SHIFT = 0.1  # of a side, at the most, to either side
-ROTATION = 10  # degrees, at the most, to either side
+SHIFT = 0.1  # largest shift in each direction, as a share of the side
+ROTATION = 10  # largest rotation in each direction, in degrees
 INTERPOLATION = "BILINEAR"
 
 
 def shift_and_rotate(rows, shape, seed):
-    """One affine transformation of each image, rotation and shift in one interpolation, drawn anew for each.
+    """Rotates and shifts each image at random, both in one interpolation; each image has its own random numbers.
 
     Args:
         rows: float32 tensor of shape `(m, d)`, flattened images.
         shape: (height, width) or (height, width, channels) of an image.
-        seed: int tensor of shape `(2,)`; the same seed, the same transformations.
+        seed: Random seed, an int tensor of shape `(2,)`. The same seed gives the same transformations.
 
     Returns:
-        float32 tensor of shape `(m, d)`: between pixels bilinear, beyond the edge the nearest pixel of the image.
+        float32 tensor of shape `(m, d)`: bilinear between pixels, the nearest pixel beyond the edge of the image.
     """
     height, width = shape[:2]
     images = tf.reshape(rows, (-1, height, width, math.prod(shape[2:])))
@@ -26,7 +26,7 @@ def shift_and_rotate(rows, shape, seed):
     drawn = tf.random.stateless_uniform((tf.shape(rows)[0], 3), seed, -limits, limits)
     angle, down, right = tf.unstack(drawn, axis=1)
     cos, sin = tf.cos(angle), tf.sin(angle)
-    x, y = (width - 1) / 2, (height - 1) / 2  # the centre stays where it is, but for the shift
+    x, y = (width - 1) / 2, (height - 1) / 2  # the centre of the image, about which it rotates
     zeros = tf.zeros_like(angle)
     # Where each pixel of the result comes from: x' = cos x - sin y + ..., y' = sin x + cos y + ...
     to_x = [cos, -sin, x - cos * x + sin * y + right]

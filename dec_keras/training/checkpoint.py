@@ -1,7 +1,7 @@
-"""Checkpoints: what a training that was cut off goes on from, to the end that it would have had.
+"""Checkpoints: an interrupted training continues from one, and ends as it would have ended without the interruption.
 
-Keras' BackupAndRestore writes the weights and then, beside them, the epoch: killed between the two it leaves a pair
-that does not belong together. Here one file has all, and is replaced whole.
+Keras' BackupAndRestore writes the weights to one file and then the epoch to another. If it is killed between the two,
+they do not match. Here one file holds both and is replaced as a whole.
 """
 
 import json
@@ -18,15 +18,15 @@ from dec_keras.errors import InputError, differences
 from dec_keras.files.atomic import atomic_write
 from dec_keras.files.untrusted import DAMAGED, arrays, in_brief
 
-PAUSE = 2.0  # seconds between two checkpoints, at the least
-SHARE = 0.02  # of the time that may go into writing them
-MOST = 2**31  # that a counter can be
+PAUSE = 2.0  # minimum time between two checkpoints in seconds
+SHARE = 0.02  # maximum share of the time spent on writing checkpoints
+MOST = 2**31  # upper bound of the counters in a file
 STOPPING = b"\nStopping when this epoch (the run, if it is its last) is done and saved; once more stops at once.\n"
 STATE = {"run": dict, "stage": int, "epoch": int, "kept": dict, "seconds": float}
 
 
 def as_json(values):
-    """A dict as JSON gives it back: lists for tuples, text for what JSON does not know."""
+    """A dict as JSON returns it: tuples become lists, and types that JSON lacks become text."""
     return json.loads(json.dumps(values, default=str))
 
 
@@ -34,18 +34,18 @@ class Checkpoint:
     """Keeps a training's state at the end of an epoch or interval: weights, optimizer, log and more.
 
     Args:
-        path: Path of the file, `.npz`; None: nothing is kept.
-        run: dict of JSON's types: what makes this training what it is. Another's checkpoint is not gone on from.
-        resume: whether to go on from the file; without one the training begins at its beginning.
+        path: Path of the file, `.npz`; None writes nothing.
+        run: dict of JSON's types that identifies this training. The checkpoint of another training is refused.
+        resume: whether to continue from the file, if it exists. If False, the file is deleted.
 
     Attributes:
-        stage, epoch: of a training of several fits the one that is at work, from 0; and its epochs that are done.
-        kept: dict of JSON's types that is kept too until the stage's end, to be changed in place.
-        arrays: {name: array} that is kept too.
-        seconds: that the training has taken, before it was cut off too.
+        stage, epoch: index of the current fit, from 0, in a training of several fits; number of its finished epochs.
+        kept: dict of JSON's types that the file contains too. Callers change it in place; a new stage empties it.
+        arrays: {name: array} that the file contains too.
+        seconds: Time of the training in seconds, including the time before an interruption.
 
     Raises:
-        InputError: if the file is of another training, or damaged.
+        InputError: if the file is damaged or belongs to another training.
     """
 
     def __init__(self, path, run, resume=False):
@@ -64,10 +64,10 @@ class Checkpoint:
         return perf_counter() - self.begun
 
     def begin(self, variables, stage=0):
-        """Begins a stage, or goes on with it: its Keras variables get the values that they had when it was cut off.
+        """Begins a stage, or continues an interrupted one: its Keras variables get their values from the file.
 
         Raises:
-            InputError: if the variables are others than those kept.
+            InputError: if the file has other variables.
         """
         if stage != self.stage:
             self.stage, self.epoch, self.kept = stage, 0, {}
@@ -85,16 +85,16 @@ class Checkpoint:
 
     @contextmanager
     def stoppable(self):
-        """Around a fit: Ctrl-C, or a script's SIGTERM, ends it when its epoch is done and kept; a second at once."""
-        in_main_thread = threading.current_thread() is threading.main_thread()  # others get and set no signals
+        """Lets Ctrl-C, or a script's SIGTERM, stop a fit after its epoch is saved; a second one stops it at once."""
+        in_main_thread = threading.current_thread() is threading.main_thread()  # other threads cannot set signals
         signals = (signal.SIGINT, signal.SIGTERM) if self.path and in_main_thread else ()
-        # Who ignores them, or does something else, is left alone.
+        # A program that ignores these signals, or handles them itself, keeps its handlers.
         signals = [number for number in signals if signal.getsignal(number) is signal.default_int_handler]
 
         def soon(*_):
             at_once()
             self.asked_to_stop = True
-            with suppress(OSError):  # os.write, since print may be at work
+            with suppress(OSError):  # os.write, since the signal may interrupt a print
                 os.write(2, STOPPING)
 
         def at_once():
@@ -110,10 +110,10 @@ class Checkpoint:
             at_once()
 
     def keep(self, epochs):
-        """Writes the state after so many `epochs` if it is time to, or if it was asked to stop.
+        """Writes the state after `epochs` finished epochs, if enough time has passed or a stop was requested.
 
         Raises:
-            KeyboardInterrupt: if it was asked to stop.
+            KeyboardInterrupt: if a stop was requested.
         """
         due = self.asked_to_stop or perf_counter() - self.written > max(PAUSE, self.took / SHARE)
         if self.path and due:
@@ -132,10 +132,10 @@ class Checkpoint:
         self.took = self.written - start
 
     def end(self):
-        """To be called when the training's result is on the disk.
+        """Deletes the file. Call it when the training's result is on the disk.
 
         Raises:
-            KeyboardInterrupt: if it was asked to stop in its last epoch.
+            KeyboardInterrupt: if a stop was requested in the last epoch.
         """
         if self.path:
             self.path.unlink(missing_ok=True)

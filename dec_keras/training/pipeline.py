@@ -1,6 +1,6 @@
 """How both phases read x: batches of rows with their indices, read ahead of the training step.
 
-NumPy or SciPy take a batch's rows out of x; for an array that costs as much as TensorFlow's own gather, which would
+NumPy or SciPy reads the rows of a batch from x. For an array this costs as much as TensorFlow's gather, which would
 need a second copy of x.
 """
 
@@ -13,7 +13,7 @@ from dec_keras.training.augmentation import shift_and_rotate
 
 
 def batches_per_epoch(x, batch_size):
-    """Batches that hold every row of x once, the last one partial where batch_size does not divide them."""
+    """Number of batches that hold every row of x once; the last is smaller if batch_size does not divide n."""
     return -(-x.shape[0] // batch_size)
 
 
@@ -22,13 +22,13 @@ def endless_batches(x, batch_size, shuffle=None, start=0, augment=None):
 
     Args:
         x: Samples of shape `(n, d)`.
-        batch_size: samples a batch; the last of an epoch is smaller where batch_size does not divide them.
-        shuffle: a seed, 0 to 2^31 - 1, or None for x's own order. Every epoch has a new order, which depends on the
-            seed and the epoch alone. Keras 3's own shuffling of arrays repeats one order in every epoch once a seed is
-            set, and tf.data's gives another one under a tf.distribute strategy.
-        start: number of the first batch, from 0; those before it are left out.
-        augment: a seed, 0 to 2^31 - 1, by which each image is shifted and rotated at random, anew in every batch; or
-            None. It takes x whose `image_shape` is known.
+        batch_size: samples per batch; the last batch of an epoch is smaller if batch_size does not divide n.
+        shuffle: Random seed for the order, 0 to 2^31 - 1, or None for the order of x. Every epoch has a new order that
+            depends on the seed and the epoch alone. Keras 3's own shuffling of arrays repeats one order in every epoch
+            once a seed is set; that of tf.data gives another order under a tf.distribute strategy.
+        start: index of the first batch, from 0; earlier batches are skipped.
+        augment: Random seed for shifting and rotating each image, 0 to 2^31 - 1, anew in every batch; None for no
+            augmentation. Needs x with an `image_shape`.
     """
     passed, first = divmod(start, batches_per_epoch(x, batch_size))
 
@@ -56,7 +56,7 @@ def endless_batches(x, batch_size, shuffle=None, start=0, augment=None):
 
 
 def predictions(model, x):
-    """Yields (rows, the model's output) for all of x, in a graph, which fuses bias and ReLU with the products."""
+    """Yields (rows, the model's output) for all of x; runs as a graph, which fuses bias and ReLU with the products."""
     if not hasattr(model, "in_graph"):
         model.in_graph = tf.function(partial(model, training=False), reduce_retracing=True)
     for rows in x.batches():
@@ -64,9 +64,9 @@ def predictions(model, x):
 
 
 def predict(model, x):
-    """`model.predict(x)` of Samples, without Keras' copy of x: an array, or several, nested as the model's outputs are.
+    """`model.predict(x)` of Samples, without Keras' copy of x: an array, or arrays nested like the model's outputs.
 
-    Where a tf.distribute strategy is at work, every replica predicts all: Keras' predict would give each row twice.
+    Under a tf.distribute strategy every host predicts all rows, since Keras' predict would return each row twice.
     """
     parts = [tf.nest.map_structure(np.asarray, outputs) for _, outputs in predictions(model, x)]  # off a GPU at once
     return tf.nest.map_structure(lambda *arrays: np.concatenate(arrays), *parts)
