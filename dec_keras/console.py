@@ -1,4 +1,4 @@
-"""What a script says and how it ends: errors in a sentence, signals, and streams of any kind."""
+"""Output and exit of the scripts: errors of one sentence, signals, output streams of any kind, and progress lines."""
 
 import argparse
 import os
@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from dec_keras.errors import InputError, nearest
 
-# The environment's limits of a process' threads; where they are not set, a library takes a thread a core.
+# Environment variables that limit a process' threads. Where they are not set, a library uses one thread per core.
 THREADS = (
     *("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
@@ -22,7 +22,7 @@ THREADS = (
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse's without abbreviations; an error is a sentence, which guesses what a wrong option should be."""
+    """ArgumentParser without abbreviations. An error is one sentence, which suggests an option for a misspelt one."""
 
     def __init__(self, **how):
         super().__init__(allow_abbrev=False, **how)
@@ -36,11 +36,11 @@ class Parser(argparse.ArgumentParser):
 
 @contextmanager
 def script_errors(program, when_stopped="Stopped."):
-    """Around a script's work: bad input ends it with a sentence and exit code 2; Ctrl-C and SIGTERM with 130.
+    """Wraps a script's work: bad input ends the script with one sentence and exit code 2, Ctrl-C and SIGTERM with 130.
 
     Args:
-        program: its name, which its errors begin with.
-        when_stopped: what is said when it is stopped, such as how to go on.
+        program: name of the script, with which its error messages begin.
+        when_stopped: message if the user stops the script, such as how to resume it.
     """
     with _sigterm_like_ctrl_c(), _outlasting("stdout"), _outlasting("stderr"):
         try:
@@ -55,7 +55,7 @@ def script_errors(program, when_stopped="Stopped."):
 
 @contextmanager
 def _sigterm_like_ctrl_c():
-    if threading.current_thread() is not threading.main_thread():  # others get and set no signals
+    if threading.current_thread() is not threading.main_thread():  # only the main thread can set signal handlers
         yield
         return
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -67,7 +67,7 @@ def _sigterm_like_ctrl_c():
 
 @contextmanager
 def _outlasting(name):
-    """Has sys.stdout or sys.stderr escape what its encoding lacks, and drop the rest once its reader is gone."""
+    """Makes sys.stdout or sys.stderr escape characters outside its encoding, and drop output once its reader ends."""
     stream = getattr(sys, name)
     can_escape = hasattr(stream, "reconfigure")
     errors = stream.errors if can_escape else None
@@ -95,29 +95,29 @@ class _Output:
     def _until_unread(self, method, *text):
         try:
             return method(*text)
-        except BrokenPipeError:  # its reader went before us, as `tee` does at Ctrl-C
+        except BrokenPipeError:  # the reader ended before this process, as `tee` does at Ctrl-C
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
 
 def is_terminal(stream):
-    """Whether a stream, such as sys.stdout, is a terminal: it may be None, or an object with write and flush alone."""
+    """Whether a stream, such as sys.stdout, is a terminal. The stream may be None, or have only `write` and `flush`."""
     return hasattr(stream, "isatty") and stream.isatty()
 
 
-AT_WORK, DONE = "{desc} |{bar}| {remaining} left{postfix}", "{desc} {elapsed}{postfix}"  # of tqdm
+AT_WORK, DONE = "{desc} |{bar}| {remaining} left{postfix}", "{desc} {elapsed}{postfix}"  # tqdm's bar_format
 
 
 class Progress:
-    """What a phase says while it is at work: one line that is rewritten in a terminal; elsewhere lines, now and then.
+    """Shows the progress of a phase: in a terminal one line that is rewritten, elsewhere a new line now and then.
 
-    A context manager: at its end the line says how long it took, and the last line is printed if it was not.
+    A context manager. At the end, a terminal shows the time taken; elsewhere the last line is printed if it was not.
 
     Args:
-        name: of the phase.
-        total: its steps.
-        done: those that were done before, by a training that goes on.
-        verbose: 0 says nothing, 1 is as above, 2 prints every line, in a terminal too.
-        at_most: whether it may end long before its total: then it has no bar, and nobody knows the time left.
+        name: name of the phase.
+        total: number of steps of the phase.
+        done: number of steps that an earlier, resumed training has done.
+        verbose: 0 prints nothing, 1 is as above, 2 prints every line, in a terminal too.
+        at_most: whether the phase may end long before `total`; then neither a bar nor the time left is shown.
     """
 
     def __init__(self, name, total, done=0, verbose=1, at_most=False):
@@ -140,41 +140,41 @@ class Progress:
             print(self.held_back, flush=True)
 
     def rewrite(self, done, text):
-        """In a terminal: how many steps are done, and what the line says of them."""
+        """Updates the terminal's line: the number of steps done, and the text at its end. Does nothing elsewhere."""
         if self.bar is not None:
             self.bar.set_postfix_str(text, refresh=False)
             self.bar.update(done - self.bar.n)
 
     def line(self, text, is_due):
-        """Elsewhere: a line, which is held back unless it is due, or every line is asked for."""
+        """Where no line is rewritten: prints `text` if it is due or `verbose` is 2, else holds it back."""
         if self.bar is None and self.verbose:
             self.held_back = None if is_due or self.verbose > 1 else text
             if self.held_back is None:
                 print(text, flush=True)
 
     def left(self, done):
-        """The time that is left, as text such as 01:20."""
+        """Estimated time left, as text such as 01:20."""
         took = perf_counter() - self.begun
         return tqdm.format_interval(took * (self.total - done) / max(done - self.first, 1))
 
 
 def wrapped(text, indent=2):
-    """`text` in lines of at most 80 columns, broken between words, those behind the first indented."""
+    """Breaks `text` between words into lines of at most 80 columns, and indents all lines after the first."""
     return textwrap.fill(text, 80, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
 
 
 def import_tensorflow():
-    """Imports TensorFlow for a script, without the lines that it greets with, which no variable turns off.
+    """Imports TensorFlow for a script, without the log lines of its start, which no environment variable turns off.
 
-    They go to the file descriptor of standard error, which is given back; errors that are raised are not touched.
+    TensorFlow writes them to the file descriptor of standard error, which is redirected meanwhile. Exceptions pass.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # what comes later: errors alone
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # print only errors later
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
         import tensorflow as tf
 
-        tf.config.list_physical_devices()  # which it has more to say of
+        tf.config.list_physical_devices()  # logs more lines at its first call
     finally:
         os.dup2(kept, 2)
         os.close(kept)

@@ -8,11 +8,11 @@ import numpy as np
 
 
 class InputError(ArgumentTypeError, ValueError):
-    """Bad input: the message says in one sentence what was wrong and what to do; argparse takes it for its own."""
+    """Bad input. The message says in one sentence what is wrong and what to do; argparse prints it as its own error."""
 
 
 def float_or_nan(value):
-    """A number, or the text of one, as a float; NaN for anything else, such as "NA", None, or what no float holds."""
+    """Converts a number or its text to float; NaN for anything else, such as "NA", None or an int beyond a float."""
     try:
         return float(value)
     except (TypeError, ValueError, OverflowError):
@@ -20,7 +20,7 @@ def float_or_nan(value):
 
 
 def nearest(name, choices):
-    """ " Did you mean usps?" for a name that is nearly one of `choices`, to stand behind an error's sentence; or ""."""
+    """Returns " Did you mean usps?", the end of an error message, if `name` is close to one of `choices`; else ""."""
     by_small_letters = {choice.lower(): choice for choice in choices}
     found = difflib.get_close_matches(str(name).lower(), by_small_letters, n=1)
     return f" Did you mean {by_small_letters[found[0]]}?" if found else ""
@@ -30,7 +30,7 @@ def check_whole(name, value, at_least, at_most=None):
     """Returns `value` as an int.
 
     Args:
-        name: what it is called in the error.
+        name: name of the value in the error message.
         value: a number, or text such as "20000" or "2e4".
         at_least: the smallest value allowed.
         at_most: the largest value allowed, or None.
@@ -62,7 +62,7 @@ def check_number(name, value, above=None, at_least=None):
     """Returns `value` as a float.
 
     Raises:
-        InputError: if it is no finite number, or not `above` or `at_least` the number given.
+        InputError: if it is not a finite number, not greater than `above`, or less than `at_least`.
     """
     number = float_or_nan(value)
     if not math.isfinite(number):
@@ -86,12 +86,12 @@ def check_choice(name, value, choices):
 
 
 def differences(had, has):
-    """["seed 0 (now 1)"], the settings that are not the same in two dicts."""
+    """Lists the settings that differ between two dicts, each as "seed 0 (now 1)"."""
     return [f"{name} {had.get(name)} (now {has.get(name)})" for name in has | had if had.get(name) != has.get(name)]
 
 
 def check_finite(values, what):
-    """Raises FloatingPointError, with what to do, unless all of `values` are finite."""
+    """Raises FloatingPointError unless all `values` are finite. The message says what to do."""
     if not np.all(np.isfinite(values)):
         raise FloatingPointError(
             f"Training diverged: {what} is no longer a number; "
@@ -100,7 +100,7 @@ def check_finite(values, what):
 
 
 def check_assigned(q):
-    """Raises InputError unless every sample has a cluster, by q of shape `(n, k)`: a code can be beyond float32."""
+    """Raises InputError unless all of q, shape `(n, k)`, is finite. It is not if a sample's code overflows float32."""
     if (lost := np.flatnonzero(~np.isfinite(q).all(axis=1))).size:
         raise InputError(
             f"{lost.size} of {len(q)} samples, the first in row {lost[0]}, have values so far beyond the training's "

@@ -19,7 +19,7 @@ from dec_keras.files.untrusted import arrays, check_features, headers, text_arra
 
 LARGE_FILE = 2**30  # bytes; a larger .npy stays on disk
 OF_SAVE_NPZ = {"format", "shape", "data", "indices", "indptr", "row", "col", "offsets", "coords", "_is_array"}
-NO_NUMBERS = {  # what to do with samples of a kind of dtype
+NO_NUMBERS = {  # {kind of a dtype: advice for samples of it}
     "c": "complex numbers are not read: save their real part, or their size, abs(x)",
     "O": "Python objects are not read: save numbers",
     "V": "it must hold numbers: save the fields side by side, or as a .csv",
@@ -49,7 +49,7 @@ def npz_file(path, how, inside=""):
 
 
 def npz(paths, how=None, inside=""):
-    """x and, if it is there, y (DEC-keras calls them data and label); or a matrix by scipy.sparse.save_npz."""
+    """Reads x and, if present, y (DEC-keras: data and label) of a .npz file, or the matrix of scipy.sparse.save_npz."""
     path, how = paths[0], how or Reading()
     with arrays(path) as file:
         if not isinstance(file, np.lib.npyio.NpzFile):
@@ -75,13 +75,13 @@ def h5_file(path, how, inside=""):
 
 
 def mat_file(path, how, inside=""):
-    """MATLAB's format 7.3, which is HDF5, or an older one."""
+    """Reads a MATLAB file of format 7.3, which is HDF5, or of an older format."""
     x, y = (read_v73 if h5py.is_hdf5(path) else read_v5)(path, how, inside)
     return x, y, _about_array(path, x, how)
 
 
 def svmlight_file(path, how):
-    """A row is `label feature:value feature:value`; the label may be text, or lack in all rows."""
+    """Reads rows of `label feature:value feature:value`; the label may be text, or be missing in all rows."""
     if how.label_column is not None and not how.n_features:
         raise InputError(f"{path} has the label first in each row: leave --label_column out.")
     try:
@@ -96,12 +96,12 @@ def svmlight_file(path, how):
     if y.dtype.kind == "U":
         return x, y, About(reading=replace(how, zero_based=zero_based))
     y = y.astype(np.int64) if np.array_equal(y, np.round(y)) else y
-    y = y if len(np.unique(y)) > 1 else None  # the format has no way to say "unknown": 0 for all
+    y = y if len(np.unique(y)) > 1 else None  # files without labels have one number in all rows
     return x, y, About(reading=replace(how, zero_based=zero_based))
 
 
 def _without_numbers(path):
-    """x and y of a file whose labels are no numbers; y is 0 for all where there are none."""
+    """Returns x and y of a file whose labels are text, or are missing in all rows: then y is 0 for all."""
     rows = [row.split(None, 1) for row in (line.split(b"#")[0] for line in path.read_bytes().splitlines())]
     rows = [row for row in rows if row]
     first = [row[0].decode("utf-8", "backslashreplace") for row in rows]
@@ -127,7 +127,7 @@ def _without_numbers(path):
 
 
 def _about_array(path, x, how):
-    """Samples of two axes, or of three with one or three colours, may be images."""
+    """Checks that x holds numbers. A sample may be an image if it has two axes, or three with 1 or 3 colours last."""
     if not (isinstance(x, np.ndarray) or scipy.sparse.issparse(x)):
         raise ValueError("it holds no array")
     if x.dtype.kind in NO_NUMBERS:

@@ -1,4 +1,4 @@
-"""Which of a file's arrays hold the samples and which the labels, and labels of every shape as one a sample."""
+"""Chooses which arrays of a file hold the samples and the labels, and brings labels of any shape to one per sample."""
 
 import math
 import re
@@ -15,7 +15,7 @@ from dec_keras.files.untrusted import check_expansion, text_array
 PAIRS = {"x": "y", "data": "label", "fea": "gnd"}  # arrays of samples and labels: ours, DEC-keras', D. Cai's .mat files
 LABELS = re.compile(r"y|.*(label|target|class|gnd|truth|categor).*")  # what arrays of labels are called, in lower case
 TRAIN = re.compile("train(ing)?", re.I)
-OTHERS = ("val", "valid", "validation", "test", "testing")  # what stands in the place of "train"
+OTHERS = ("val", "valid", "validation", "test", "testing")  # stand in place of "train" in names
 SPLIT = re.compile(rf"(?<![^\W_])(train|training|{'|'.join(OTHERS)})(?![^\W_])", re.I)
 NUMBERS = "fiub"
 ADVICE = {
@@ -32,9 +32,9 @@ class Array:
     """An array of a file, or several that are joined.
 
     Attributes:
-        parts: their names in the file.
-        shapes: of each part, samples first.
-        kind: the kind of a NumPy dtype; or "cell", a MATLAB array of texts; or what else it is.
+        parts: names of the arrays in the file.
+        shapes: shape of each part, samples first.
+        kind: kind of the NumPy dtype; "cell" for a MATLAB cell array; or the name of another type, such as "struct".
     """
 
     parts: tuple
@@ -47,12 +47,12 @@ class Array:
 
     @property
     def name(self):
-        """Of the first part, without its folder, in lower case."""
+        """Name of the first part without its folder, in lower case."""
         return self.parts[0].rpartition("/")[2].lower()
 
     @property
     def stem(self):
-        """Its name in lower case without "train" or "test", and without the folder."""
+        """The name without its folder and without words such as "train" or "test", in lower case."""
         name = (TRAIN if len(self.parts) > 1 else SPLIT).sub("", self.parts[0])
         return name.strip("/").rpartition("/")[2].strip("_-. ").lower()
 
@@ -68,22 +68,22 @@ def array(name, shape, kind):
 
 
 def choose(path, held, read, how, inside="", last_axis=False):
-    """x and y of a file of arrays, and says which they are unless they have the names in `PAIRS`.
+    """Reads x and y from a file of arrays, and prints which arrays they are unless the names in `PAIRS` make it clear.
 
     Args:
-        path: of the file.
-        held: {name: Array} of all its arrays; a name may have folders, `a/b`.
-        read: function of a name, which returns the array or sparse matrix, samples first.
+        path: path of the file.
+        held: {name: Array} of all arrays in the file; a name may have folders, `a/b`.
+        read: function that takes a name and returns the array or sparse matrix, samples first.
         how: a Reading; its label_column is the name of the labels' array.
-        inside: name of the samples' array, or of a folder; "": it is looked for.
-        last_axis: whether files of this kind have the samples on the last of three axes or more as often as on the
-            first; labels tell.
+        inside: name of the samples' array, or of a folder to search; "": the whole file is searched.
+        last_axis: whether files of this kind often have samples along the last of three or more axes, so that labels
+            must show which axis it is.
 
     Returns:
         x, and y or None.
 
     Raises:
-        InputError: if there are no samples, more than one array may be meant, or the labels are not one a sample.
+        InputError: if there are no samples, several arrays may hold x or y, or the labels do not fit the samples.
     """
     inside = inside.strip("/")
     x, scope = samples(path, held, how, inside)
@@ -109,7 +109,7 @@ def choose(path, held, read, how, inside="", last_axis=False):
 
 
 def _fitting_labels(path, read, x, x_read, y, n):
-    """The labels in the Array y of the n samples x_read, which were read from the Array x."""
+    """Reads the Array y, the labels of the n samples in x_read; x_read was read from the Array x."""
     y_read = as_labels(path, _joined(read, y), n)
     if len(x.parts) > 1 and len(y_read) != n:
         raise InputError(
@@ -124,7 +124,7 @@ def _fitting_labels(path, read, x, x_read, y, n):
 
 
 def _lie_along_last(path, x, scope, how, must_be_known):
-    """Whether the last axis of three or more counts the samples, and not the first."""
+    """Whether x has three or more axes, and its samples lie along the last axis instead of the first."""
     first = len(x.shape) < 3 or _counts_samples(0, x, scope, how)
     last = _counts_samples(-1, x, scope, how)
     if must_be_known and not (first or last):
@@ -137,7 +137,7 @@ def _lie_along_last(path, x, scope, how, must_be_known):
 
 
 def _counts_samples(axis, x, scope, how):
-    """Whether one axis of samples has as many of them as there are labels, or leaves as many features as are known."""
+    """Whether an axis of x is as long as an array of labels, or the other axes have the known number of features."""
     n = x.shape[axis]
     return bool(_vectors(scope, x, n)) or how.n_features == math.prod(x.shape) // max(n, 1)
 
@@ -154,10 +154,10 @@ def _check_kind(path, x):
 
 
 def samples(path, held, how, inside=""):
-    """The Array of samples, and the arrays among which its labels are.
+    """Returns the Array of samples, and the list of Arrays in which to look for its labels.
 
     Raises:
-        InputError: if there are none, or it may be more than one.
+        InputError: if no array can hold the samples, or several can.
     """
     if inside in held:
         folder = inside.rpartition("/")[0]
@@ -179,7 +179,7 @@ def samples(path, held, how, inside=""):
         )
     found = by_name or found or (scope if len(scope) == 1 else [])
     if not found:
-        for item in scope:  # of kinds that have a sentence of their own
+        for item in scope:  # some kinds have their own error message
             _check_kind(path, item)
         raise InputError(
             f"{path} holds {_list(scope)}: it must hold an array x of samples in rows, and y if there are labels."
@@ -191,14 +191,14 @@ def labels(path, scope, read, how, x, n, named=False):
     """The Array of the labels of the n samples in x, or None.
 
     Args:
-        path, read, how: as `choose` has them.
-        scope: Arrays among which it is.
+        path, read, how: as in `choose`.
+        scope: Arrays to search.
         x: the Array of samples.
-        n: their number.
-        named: x was named: where more than one may hold the labels, there are none.
+        n: number of samples.
+        named: whether the user named x; then it is no error if several arrays may hold the labels.
 
     Raises:
-        InputError: if label_column names none, or it may be more than one.
+        InputError: if label_column names no array, or several arrays may hold the labels.
     """
     others = sorted((item for item in scope if item is not x), key=lambda item: _split(item) != _split(x))
     if how.label_column is not None:
@@ -231,9 +231,9 @@ def labels(path, scope, read, how, x, n, named=False):
 
 
 def _folded(scope):
-    """Arrays in a list; those that differ by "train" and "test" in their names alone are one, training samples first.
+    """Lists the Arrays; those whose names differ only by "train" and "test" become one, training samples first.
 
-    So this project's own data sets are joined, and those of Keras.
+    This project's data sets are joined in the same order, such as MNIST from Keras' mnist.npz.
     """
     items, used = [], set()
     by_lower = {name.lower(): name for name in scope}
@@ -258,17 +258,17 @@ def _folded(scope):
 
 
 def _rows_first(shape):
-    """A vector that lies in a row, as MATLAB's do, as one in a column."""
+    """Turns the shape of a row vector, as MATLAB often has it, into that of a column; keeps other shapes."""
     return shape[::-1] if len(shape) == 2 and shape[0] == 1 else shape
 
 
 def _is_matrix(item):
-    """Samples have two axes or more, each longer than one: else it is a vector."""
+    """Whether an Array may hold samples: numbers in two axes or more. A length of 1 in two axes makes it a vector."""
     return item.kind in NUMBERS and len(item.shape) > 1 and not (len(item.shape) == 2 and 1 in item.shape)
 
 
 def _vectors(scope, x, n):
-    """Arrays with one value for each of n samples; of parts as long as those of x, if both are joined."""
+    """Arrays with one value for each of n samples. If x has parts, the array must have parts of the same lengths."""
     found = [item for item in scope if item is not x and item.kind in (*READABLE, "O")]
     found = [item for item in found if [side for side in item.shape if side != 1] == [n]]
     if len(x.parts) == 1:
@@ -278,7 +278,7 @@ def _vectors(scope, x, n):
 
 
 def _split(item):
-    """Whether it is of the training, or of other data; None if it does not say."""
+    """The word in an Array's name for the kind of data, such as "train" or "test"; None if there is none."""
     found = SPLIT.search(item.parts[0])
     return found and found[0].lower()
 
@@ -291,7 +291,7 @@ def _labels_of(path, item, read, n):
 
 
 def _are_classes(path, item, read, n):
-    """Whether values are few, as those of classes are, and neither measures nor numbers of the samples."""
+    """Whether values may be classes: no fractions, as measurements have, and at most n / 2 different ones."""
     y = _labels_of(path, item, read, n)
     if y is None or (y.dtype.kind == "f" and not np.array_equal(y, np.round(y))):
         return False
@@ -313,13 +313,13 @@ def _list(items):
 
 
 def as_labels(path, y, n):
-    """Labels of n samples in whatever shape they are kept, as an array of shape `(n,)` where they are one a sample.
+    """Brings labels from any of the shapes below to an array of shape `(n,)`, if there is one label per sample.
 
     Args:
-        path: of their file.
+        path: path of the file.
         y: array of shape `(n,)`, `(n, 1)` or `(1, n)`; one-hot of shape `(n, k)` or `(k, n)`; texts as str or bytes, or
             in rows of characters; or one-hot in a sparse matrix.
-        n: int.
+        n: number of samples.
 
     Raises:
         InputError: if a row marks more than one class, or none.

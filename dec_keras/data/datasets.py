@@ -44,9 +44,9 @@ def load_data(
         how: a `reading.Reading` of a file; None: the defaults.
 
     Returns:
-        x, y: samples, float32 array of shape `(n, d)`, training samples before test samples, scaled as DEC-keras
-        does (a file's as they are; a sparse one as a CSR matrix); and labels, int64 array of shape `(n,)` (a file's as
-        they are), or None where a file has none.
+        x: samples of a data set, float32 array of shape `(n, d)`, training samples before test samples, scaled as in
+        DEC-keras. Samples of a file are not scaled; a sparse x is a CSR matrix, a large .npy a memory map of its dtype.
+        y: labels, int64 array of shape `(n,)`; those of a file keep their dtype, or are None if it has no labels.
 
     Raises:
         InputError: if there is no such data set or file, or it is damaged; its subclass MissingData if a data set's
@@ -57,13 +57,13 @@ def load_data(
 
 
 def is_here(name):
-    """Whether `load_data` has the files of a data set, or of a path, without a download."""
+    """Whether `load_data` can load a data set without a download; True for the path of a file."""
     dataset = DATASETS.get(ALIASES.get(name, name))
     return dataset is None or not dataset.formats or dataset.find() != (None, None)
 
 
 def load(name, how=None):
-    """`load_data` with x as Samples, and the `reading.About` that goes along with x and y."""
+    """Like `load_data`, but returns x as Samples, y, and the `reading.About` of x and y."""
     dataset = DATASETS.get(ALIASES.get(name, name))
     if dataset is not None:
         x, y = dataset.load()
@@ -89,19 +89,19 @@ def load(name, how=None):
 
 @dataclass(frozen=True)
 class Dataset:
-    """Where a data set is, in which formats, and how it is made.
+    """A data set: where its files are, which formats they may have, and how to get them.
 
     Attributes:
         folder: its folder's name in `$DEC_DATA_DIR` and `data/`.
         formats: (file names, reader) in order of preference; text and IDX files may also be gzipped (`.gz`).
-        n_features: what x must have, or None.
+        n_features: number of features that x must have; None: any.
         image_shape: (height, width) of a sample that is an image, or None.
-        part: which of the samples it is; None: all.
-        mirrors: tried in order when no format is found.
+        part: slice of the samples to use; None: all.
+        mirrors: places to download from, tried in order if no format is found.
         elsewhere: more folders to look in.
-        fallback: makes x and y without files of ours.
-        by_hand: how to get it where there is no mirror.
-        only: the one folder to look in, in place of all others; None: all.
+        fallback: function that returns x and y without these files, or None.
+        by_hand: what the user can do to get the files if there is no mirror.
+        only: the only folder to look in; None: all folders.
     """
 
     folder: str
@@ -150,7 +150,7 @@ class Dataset:
         return None, None
 
     def download(self):
-        """Downloads from the first mirror that works; returns what went wrong with each before it."""
+        """Downloads from the first mirror that works and returns []; if none works, returns the error of each."""
         problems = []
         for mirror in self.mirrors:
             try:

@@ -8,10 +8,10 @@ import numpy as np
 
 from dec_keras.errors import InputError
 
-EMPTY = ("", "?", "na", "n/a", "#n/a", "nan", "null", "none")  # as pandas and UCI's files have it, in lower case
+EMPTY = ("", "?", "na", "n/a", "#n/a", "nan", "null", "none")  # empty cells of pandas and UCI's files, in lower case
 SEPARATORS = "\t;,| "
-CELLS = 10_000  # that are looked at for the separator
-FEW, MANY = 5, 50  # rows that say something of a column, and much
+CELLS = 10_000  # looked at to find the separator
+FEW, MANY = 5, 50  # number of rows that are some evidence about a column, and strong evidence
 
 THOUSANDS = r"[+-]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?"  # 1,234.5
 DECIMAL = r"[+-]?(?:\d+|[1-9]\d{0,2}(?:\.\d{3})+),\d+(?:[eE][+-]?\d+)?"  # 1234,5 and 1.234,5
@@ -20,8 +20,8 @@ POINTS = r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+"  # 1.234, which may be 1234
 
 
 def as_number(cell):
-    """The number that a cell stands for, in whichever country it was written; NaN if it stands for none."""
-    if "_" in cell:  # which Python allows in numbers
+    """The number in a cell, with a decimal point or a decimal comma; NaN if the cell holds no number."""
+    if "_" in cell:  # float() allows it, as in 1_000
         return np.nan
     try:
         return float(cell)
@@ -43,14 +43,14 @@ def is_empty(cell):
 
 
 def split(lines, separator):
-    """Rows of cells, without the blank ones."""
+    """Splits lines into rows of cells, without blank rows."""
     lines = [line.strip() for line in lines] if separator == " " else lines
     rows = csv.reader(lines, delimiter=separator, skipinitialspace=True)
     return [row for row in rows if any(cell.strip() for cell in row)]
 
 
 def separator(lines):
-    """The separator that gives the most numbers, and of those that give as many the one that splits most evenly.
+    """The separator that gives the largest share of numbers; among equals, the one that splits most evenly.
 
     csv.Sniffer would count the commas in 1,5;2,5 and take letters for separators.
     """
@@ -70,7 +70,7 @@ def separator(lines):
     merits = {candidate: merit(candidate) for candidate in SEPARATORS}
     spaces = merits.pop(" ")
     best = max(merits, key=merits.get)
-    if spaces[0] == 1 or (spaces > (0, 0) and merits[best] == (0, 0)):  # else they are within cells
+    if spaces[0] == 1 or (spaces > (0, 0) and merits[best] == (0, 0)):  # else the spaces are within cells
         return " "
     return best if merits[best] > (0, 0) else ","
 
@@ -83,7 +83,7 @@ def has_header(rows):
     """Whether the first of a table's rows holds names.
 
     Returns:
-        bool; None: it holds numbers that may be names or a sample, and nothing decides.
+        bool; None if the row holds numbers that may be names or a sample, and nothing decides.
     """
     first, rest = rows[0], rows[1:]
     numbers = [i for i, cell in enumerate(first) if is_number(cell)]
@@ -93,26 +93,26 @@ def has_header(rows):
     texts = [i for i in sorted({*range(len(first))} - {*numbers}) if not is_empty(first[i])]
     if any(below[i] and all(map(is_number, below[i])) for i in texts):
         return True
-    if any(first[i] in below[i] for i in texts):  # a class, as below
+    if any(first[i] in below[i] for i in texts):  # a class that occurs below too
         return False
-    if first[0].strip() == "" and below[0] and len(set(below[0])) == len(below[0]):  # names of the rows
+    if first[0].strip() == "" and below[0] and len(set(below[0])) == len(below[0]):  # the rows have names
         texts.append(0)
-    numbered = [first[i] for i in numbers] == [str(i) for i in range(len(numbers))]  # as pandas does
+    numbered = [first[i] for i in numbers] == [str(i) for i in range(len(numbers))]  # pandas' default names
     if numbered and len(numbers) > (1 if texts else 3):
         return True
     cells = [[row[i] if i < len(row) else "" for i in numbers] for row in rows]
     of_classes = [i for i in texts if len(set(below[i])) < len(below[i])]
     if len(numbers) + len(texts) > 1 and _may_be_names(cells[0], cells[1:]):
         return True if of_classes or (texts and _whole_over_decimals(cells[0], cells[1:])) else None
-    alone = any(min(map(below[i].count, set(below[i]))) > 1 for i in of_classes)  # a class of one, beside larger ones
+    alone = any(min(map(below[i].count, set(below[i]))) > 1 for i in of_classes)  # its class has no other row
     return None if alone and len(rest) >= FEW else False
 
 
 def _may_be_names(first, rest):
-    """Whether numbers in the first row would be a strange sample: all different, and whole over decimals or in order.
+    """Whether the numbers in the first row are unlike a sample: all different, and whole above decimals or in order.
 
-    Numbers in order, as wavelengths and years are, must be evenly spaced, many, or far from those below. Less than 1 of
-    100 tables of random numbers has such a row.
+    Numbers in order, such as wavelengths and years, must also be evenly spaced, many, or far from the numbers below.
+    Fewer than 1 in 100 tables of random numbers have such a row.
     """
     if len(set(map(as_number, first))) < len(first) or len(rest) < FEW:
         return False
@@ -149,14 +149,14 @@ def _whole(values):
 
 
 def number_format(path, text):
-    """What pandas.read_csv must know of the numbers in a table in which some have commas.
+    """Finds the arguments of pandas.read_csv for a table in which some numbers have commas.
 
     Args:
-        path: of the file.
+        path: path of the file.
         text: DataFrame of str, the table's cells.
 
     Returns:
-        dict of its arguments `decimal` and `thousands`.
+        dict of the arguments `decimal` and `thousands`, as far as they are needed.
 
     Raises:
         InputError: if a number can be read in two ways, or two ways are mixed.
@@ -182,7 +182,7 @@ def number_format(path, text):
 
 
 def _kinds(cells):
-    """Pairs of a kind of number, by an example, and the cells that are of that kind alone."""
+    """Yields pairs: a kind of number, named by an example, and the cells that are of that kind only."""
     comma, dot = (cells.str.contains(mark, regex=False) for mark in ",.")
     thousands, decimal, points = (cells.str.fullmatch(kind) for kind in (THOUSANDS, DECIMAL, POINTS))
     yield "1.234,5", cells[decimal & dot]

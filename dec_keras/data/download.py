@@ -15,12 +15,12 @@ PROTOCOLS = ("https://",)
 
 @dataclass(frozen=True)
 class Mirror:
-    """One place to download a data set from: {file: checksum} under a URL; an archive is unpacked beside itself."""
+    """A place to download a data set from: a base URL and {file: checksum}. An archive is unpacked in its folder."""
 
     url: str
     files: dict[str, str]
-    members: tuple[str, ...] = ()  # of the archive, to unpack
-    largest: int = 2**26  # bytes that a file can have
+    members: tuple[str, ...] = ()  # members of the archive to unpack
+    largest: int = 2**26  # largest size of a file in bytes
 
 
 def download(mirror, name, checksum, folder):
@@ -42,7 +42,7 @@ def download(mirror, name, checksum, folder):
 
 
 def _check_response(response, *_, largest, **__):
-    """Lets an answer, a redirect too, be over HTTPS only, and no longer than `largest` bytes."""
+    """Raises ValueError if a response or redirect is not over HTTPS, and limits its content to `largest` bytes."""
     if not response.url.startswith(PROTOCOLS):
         raise ValueError(f"it sends to {response.url}, which is not HTTPS")
     response.iter_content = partial(_limited, response.iter_content, response.url, largest)
@@ -58,7 +58,7 @@ def _limited(content, url, largest, chunk_size):
 
 
 def _unpack(archive, *_, members):
-    """Members of a .tar beside it: files, none of them outside. (Before Python 3.12 pooch.Untar lets them.)"""
+    """Unpacks members of a .tar into its folder, and never outside, as pooch.Untar does before Python 3.12."""
     with tarfile.open(archive) as tar:
         try:
             tar.extractall(Path(archive).parent, [tar.getmember(name) for name in members], filter="data")

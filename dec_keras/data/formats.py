@@ -1,6 +1,6 @@
-"""Readers of the data sets' own files, but for Reuters.
+"""Readers of the data sets' own files, except those of Reuters.
 
-Each takes the files' paths, in the order of its row in `datasets.DATASETS`, and returns x and y.
+Each reader takes the files' paths, in the order of their names in `datasets.DATASETS`, and returns x and y.
 """
 
 import struct
@@ -18,7 +18,7 @@ from dec_keras.files.untrusted import arrays, open_h5, plain_array, unpacked
 
 
 def _rows(lines, delimiter=None):
-    """np.loadtxt, which only warns where there are no rows."""
+    """np.loadtxt, but raises ValueError if there are no rows, where NumPy only warns."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         rows = np.loadtxt(lines, delimiter=delimiter, ndmin=2, dtype=np.float32)
@@ -133,14 +133,14 @@ def vgg16_features(images, folder, batch_size=64):
 
     Args:
         images: uint8 array of shape `(n, height, width, 3)`, RGB.
-        folder: where Keras' weights file for VGG16 is looked for before Keras' cache and its download.
+        folder: folder with Keras' weights file for VGG16; without that file, Keras' cache or a download is used.
         batch_size: images at a time; they are enlarged to 224 x 224, by nearest neighbour as DEC-keras' Pillow did.
 
     Returns:
         float32 array of shape `(n, 4096)`.
 
     Raises:
-        InputError: if the weights are neither here nor to be downloaded.
+        InputError: if the weights are not here and cannot be downloaded.
     """
     import keras
 
@@ -166,7 +166,7 @@ def vgg16_features(images, folder, batch_size=64):
 
 
 def keep(path, x, y):
-    """Caches prepared data; a folder that is read-only only means preparing again."""
+    """Caches prepared data. If the folder is read-only, it only prints that the data will be prepared again."""
     try:
         with atomic_write(path) as temporary:
             np.savez_compressed(temporary, x=x, y=y)

@@ -1,4 +1,4 @@
-"""HDF5 files -> x, y: anyone's, MATLAB's -v7.3, AnnData's .h5ad and 10x Genomics' .h5."""
+"""HDF5 files -> x, y: general ones, MATLAB's -v7.3, AnnData's .h5ad and 10x Genomics' .h5."""
 
 from contextlib import suppress
 
@@ -20,12 +20,12 @@ from dec_keras.files.untrusted import (
 
 
 def read_hdf5(path, how, inside=""):
-    """x, y and names of the samples, or None.
+    """Returns x, y or None, and the names of the samples or None.
 
     Args:
-        path: of the file.
+        path: path of the file.
         how: a Reading; its label_column names an array, or a column of AnnData's obs.
-        inside: name of an array, of a sparse matrix' group, or of a group that holds such; "": the root.
+        inside: name of an array, of a sparse matrix' group, or of a group that holds one of these; "": the root.
     """
     with open_h5(path) as file:
         held, read = _arrays(path, file, how, inside, turned=False)
@@ -38,24 +38,24 @@ def read_hdf5(path, how, inside=""):
 
 
 def read_v73(path, how, inside=""):
-    """x and y of MATLAB's format 7.3, which is HDF5 with the axes turned round."""
+    """Returns x and y of a file in MATLAB's format 7.3, which is HDF5 with the axes in reverse order."""
     with open_h5(path) as file:
         held, read = _arrays(path, file, how, inside, turned=True)
         return choose(path, held, read, how, inside, last_axis=True)
 
 
 def _arrays(path, file, how, inside, turned):
-    """{name: Array} of what a file holds, and the function that reads one by its name, samples first."""
+    """Returns {name: Array} of a file, and a function that reads an array by its name, samples first."""
     items = {}
 
     def visit(name, item):
         if isinstance(item, h5py.Dataset) and not name.startswith("#"):  # MATLAB's own
-            with suppress(*DAMAGED):  # else it is told of where it is read
+            with suppress(*DAMAGED):  # a damaged array is left out, and is no error if no one asks for it
                 items[name] = array(name, item.shape[::-1] if turned else item.shape, _kind(item))
 
     file.visititems(visit)
     for name in (inside.strip("/"), (how.label_column or "").strip("/")):
-        if name and name not in items:  # it may be a link, or an array's second name
+        if name and name not in items:  # `visititems` skips links and second names
             visit(name, file.get(name))
 
     def attributes(prefix):
@@ -83,7 +83,7 @@ def _arrays(path, file, how, inside, turned):
 
 
 def _kind(item):
-    """The kind of its dtype, or what MATLAB says that it is."""
+    """Kind of a dataset, as in `choosing.Array`: that of its dtype, or its MATLAB type."""
     of_matlab = _of_matlab(item)
     if of_matlab == "cell":
         return "cell"
@@ -100,9 +100,9 @@ def _of_matlab(item):
 
 
 def _cells(path, file, item):
-    """Texts that a cell array refers to."""
+    """Reads the texts of a MATLAB cell array, which holds references to them."""
     references, texts = plain_array(path, item).ravel(), []
-    if len(references) > path.stat().st_size // 100:  # each is an item with a header
+    if len(references) > path.stat().st_size // 100:  # each cell is an HDF5 item with a header
         raise ValueError("it has more cells than it has room for")
     for reference in references:
         cell = as_dataset(file[reference])
@@ -112,7 +112,7 @@ def _cells(path, file, item):
 
 
 def _characters(codes):
-    """The text of numbers in UTF-16, without the blanks that bring texts to one length."""
+    """Decodes UTF-16 numbers to text, without the blanks that pad texts to one length."""
     if codes.dtype.kind != "u":
         raise InputError(
             "A cell array of something else than texts cannot hold the labels: save them as texts or numbers."
@@ -120,7 +120,7 @@ def _characters(codes):
     return codes.ravel().astype("<u2").tobytes().decode("utf-16-le", "replace").rstrip().rstrip("\0")
 
 
-# AnnData: obs has a row a sample. It is a group of columns or, in old files, one array of rows.
+# AnnData: the table obs has one row per sample. It is a group of columns or, in old files, one array of rows.
 
 
 def _observed(path, obs, how, n):
@@ -143,7 +143,7 @@ def _observed(path, obs, how, n):
 
 
 def _column(path, obs, name):
-    """A column's values: plain, categories by their numbers, or with a mask of what is missing."""
+    """Reads a column's values, which are stored plain, as codes of categories, or with a mask of missing values."""
     item, missing = obs[name], None
     if isinstance(item, h5py.Group) and "categories" in item:
         values, missing = _of_categories(path, item["codes"], item["categories"])

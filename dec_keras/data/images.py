@@ -19,34 +19,34 @@ IMAGES = (
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp"),
     *(".pgm", ".ppm", ".pbm", ".pnm"),
 )
-# Pillow would run Ghostscript for an EPS file.
+# Pillow may read these formats only: for an EPS file it would run Ghostscript.
 FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "TIFF", "WEBP", "PPM")
-DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N")  # Pillow's modes of grey in more than 8 bits, cut off at 255 by convert
-SHOWS = 16  # levels of grey: pixels that differ by fewer show nothing
+DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N")  # Pillow's grey modes above 8 bits; `convert` cuts values off at 255
+SHOWS = 16  # levels of grey by which the pixels of an image must differ to show anything
 
 
 @dataclass
 class _Seen:
-    """Of a folder's images, how many have or are what is worth a note, and the highest value of the deep ones."""
+    """Numbers of images in a folder about which `_notes` prints a message, and `highest`."""
 
-    paged: int = 0
-    deep: int = 0
-    highest: int = 0
-    transparent: int = 0
-    lost: int = 0
+    paged: int = 0  # with several pages or frames
+    deep: int = 0  # grey with more than 8 bits
+    highest: int = 0  # largest value in the deep images
+    transparent: int = 0  # with transparent pixels
+    lost: int = 0  # transparent, and of one colour on the background
 
 
 def images(folder, how):
-    """All images in a folder and below, in the order of their names. Hidden ones are left out.
+    """Reads all images in a folder and its subfolders, in the order of their names. Hidden images are left out.
 
-    Of an image of several pages or frames the first is read. Transparent images are composed on white, or on black or
-    grey where fewer of them are lost, which is when they become of one colour. Grey of more than 8 bits loses the
-    lowest: 8 of 16, and fewer if no value in the folder has all 16. What is done and left out is printed.
+    Only the first page or frame of an image is read. Transparent images are composed on white, or on black or grey if
+    fewer images are lost there; an image is lost if it becomes one colour. Grey images above 8 bits lose the lowest
+    bits: 8 of 16, or fewer if no value in the folder needs all 16. All this, and what is left out, is printed.
     """
     paths = _files(folder)
     names = [Path(_in_unicode(path.relative_to(folder))) for path in paths]
     y = None
-    if how.labels_from_folders and not how.n_features:  # new ones may lie anywhere
+    if how.labels_from_folders and not how.n_features:  # new images may lie in any folder
         if stray := [str(name) for name in names if len(name.parts) == 1]:
             raise InputError(f"{folder}: {listed(stray)} lie in no subfolder that --labels_from_folders could label.")
         y = np.array([name.parts[0] for name in names])
@@ -60,7 +60,7 @@ def images(folder, how):
 
 
 def _files(folder):
-    """Sorted paths of a folder's images. Prints what else is there."""
+    """Returns the sorted paths of a folder's images, and prints which other files are left out."""
     paths, left_out = [], Counter()
     for place, folders, files in os.walk(folder, onerror=_told):
         left_out["links to folders"] += sum(os.path.islink(os.path.join(place, name)) for name in folders)
@@ -89,12 +89,12 @@ def _told(error):
 
 
 def _in_unicode(path):
-    """A path's name, as text that can be written: a byte that is no character becomes its number."""
+    """Returns a path as text that can be printed: bytes that are not UTF-8 are escaped."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _read(paths, how):
-    """All images' bytes of shape `(n, height, width[, 3])`, the Reading they were read by, and _Seen."""
+    """Returns all images as a uint8 array of shape `(n, height, width[, 3])`, the Reading that was used, and _Seen."""
     x, seen = _stack(paths, how)
     if seen.deep and how.bits is None:
         how = replace(how, bits=max(8, seen.highest.bit_length()))
@@ -131,7 +131,7 @@ def _stack(paths, how):
 
 
 def _pixels(path, how, seen):
-    """An image as bytes of shape `(height, width)`, or `(height, width, 3)` in colour."""
+    """Returns an image as a uint8 array of shape `(height, width)`, or `(height, width, 3)` in colour."""
     image = _opened(path)
     numbers = math.prod(image.size) * len(image.getbands())
     check_expansion(path, numbers, numbers, path.stat().st_size)
@@ -161,13 +161,13 @@ def _pixels(path, how, seen):
 
 
 def _opened(path):
-    """An image of the file's bytes: else Pillow takes all memory that a PNG announces, and misreads turned TIFFs."""
+    """Opens an image from bytes. From a path, Pillow takes all memory a PNG announces and misreads turned TIFFs."""
     data = path.read_bytes()
     if not data:
         raise InputError(f"Cannot read {path}: it is empty; get it again, or delete it.")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # its error stays
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # for far larger images it raises an error
             return Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
         raise InputError(
@@ -177,24 +177,24 @@ def _opened(path):
 
 
 def _eight_bits(path, image, bits, seen):
-    """A grey image whose values have `bits` bits, in 8, of mode L or LA."""
+    """Converts a grey image whose values have `bits` bits to 8 bits, in mode L or LA."""
     values = np.asarray(image)
     low, high = int(values.min()), int(values.max())
     if low < 0 or high >= 2**16:
         raise InputError(f"{path} has pixels from {low} to {high}: bring them to 0 to 65535, or save it with 8 bits.")
     seen.deep, seen.highest = seen.deep + 1, max(seen.highest, high)
     grey = Image.fromarray(np.minimum(values >> (bits - 8), 255).astype(np.uint8))
-    transparent = image.info.get("transparency")  # the grey that stands for it
+    transparent = image.info.get("transparency")  # the grey value that means transparent
     if isinstance(transparent, int):
         grey.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
     return grey
 
 
 def _opaque(image, background):
-    """An image on a background, and whether any of its pixels is transparent."""
+    """Returns the image composed on a background, and whether any of its pixels is transparent."""
     if not image.has_transparency_data:
         return image, False
-    alpha = image.getchannel("A") if image.mode == "PA" else None  # which Pillow 11's convert loses
+    alpha = image.getchannel("A") if image.mode == "PA" else None  # Pillow 11's `convert` loses it
     image = image.convert("RGBA")
     alpha = alpha or image.getchannel("A")
     if alpha.getextrema()[0] == 255:

@@ -1,4 +1,4 @@
-"""MATLAB's files up to format 7.2 -> x, y. Another process reads them: SciPy's reader crashes of crafted ones."""
+"""MATLAB files up to format 7.2 -> x, y. Another process reads them, since crafted files crash SciPy's reader."""
 
 import json
 import math
@@ -15,7 +15,7 @@ from dec_keras.files import guard
 from dec_keras.files.mat_to_npz import SPARSE, write_npz
 from dec_keras.files.untrusted import arrays, check_expansion, text_array
 
-# The kinds of NumPy's dtypes of MATLAB's types, whose names end with their number of bits.
+# {MATLAB's type, without the number of bits at its end: kind of the NumPy dtype}
 KINDS = {"double": "f", "single": "f", "sparse": "f", "logical": "u", "int": "i", "uint": "u", "char": "U"}
 
 
@@ -32,7 +32,7 @@ def read_v5(path, how, inside=""):
             if min(shape, default=0) < 0:
                 raise ValueError(f"{name} has negative dimensions")
             numbers = 0 if kind == "sparse" else math.prod(shape)
-            check_expansion(path, numbers, numbers, path.stat().st_size)  # which take a byte each, or more
+            check_expansion(path, numbers, numbers, path.stat().st_size)  # a number takes at least a byte
 
         def read(name):
             i = list(held).index(name)
@@ -43,7 +43,7 @@ def read_v5(path, how, inside=""):
 
 @contextmanager
 def _as_npz(path):
-    """A file's arrays as an open .npz file, which `write_npz` describes. It is gone when this ends, however that is."""
+    """Opens a file's arrays as a temporary .npz file by `write_npz`. It is deleted at the end, even after an error."""
     with tempfile.TemporaryDirectory() as folder, open(f"{folder}/arrays.npz", "w+b") as file:
         if guard.FORKS:
             guard.check(path, "scipy.io", file.name)
@@ -62,7 +62,7 @@ def _as_npz(path):
 
 
 def _values(path, file, i, name, shape, kind, error):
-    """The array at place i of a file by `write_npz`."""
+    """Reads the array at index i of a file that `write_npz` wrote."""
     if error:
         raise ValueError(error)
     if f"{i}/dense" in file:

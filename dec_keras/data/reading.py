@@ -1,4 +1,4 @@
-"""How user files are read, and what goes along with x and y."""
+"""Options for reading user files, and the metadata of x and y."""
 
 from dataclasses import asdict, dataclass, field, replace
 
@@ -8,13 +8,13 @@ from dec_keras.errors import InputError, check_number, check_whole
 
 BACKGROUNDS = ("white", "black", "grey")  # of transparent images, in the order of preference
 SHOWN = 10  # columns or rows named in an error
-# What the command lines name, here since it must load fast: `datasets` and `user_data` have the readers.
+# Names for the command line. They are here since it must load fast; the readers are in `datasets` and `user_data`.
 DATASETS = (
     *("mnist", "mnist-train", "mnist-test", "fmnist", "reuters10k", "reuters10k-xie", "rcv1-10k"),
     *("usps", "stl", "pendigits", "digits"),
 )
 ALIASES = {"reuters": "reuters10k", "reutersidf10k": "reuters10k"}
-FORMATS = {  # the ends of files' names
+FORMATS = {  # {format: ends of file names}
     "npy": (".npy",),
     "npz": (".npz",),
     "csv": (".csv", ".tsv", ".csv.gz", ".csv.bz2", ".tsv.gz", ".tsv.bz2"),
@@ -35,22 +35,22 @@ SCALES = {
 
 @dataclass(frozen=True)
 class Reading:
-    """How a file is read. What reading it finds out takes the place of the defaults, so that new data are read alike.
+    """How a file is read. The reader replaces defaults by what it detects, so that new data are read in the same way.
 
     Attributes:
-        label_column: of a table: the labels' column, its name or its number from 0, negative from the end; of a file
-            of arrays: the name of the labels' array. None: a table has none, and arrays are named as in `PAIRS`.
-        id_column: of a table: the column that names the samples, its name or number; None: one that is found out.
-        drop_columns: of a table: names or numbers of columns that are left out; None: none.
-        header: whether the first line of a table of text holds the names of its columns; None: it is found out.
-        image_size: (height, width) that images are brought to; None: they must all have one size.
-        color: images in red, green and blue, not in grey.
-        background: of `BACKGROUNDS`, what transparent images are composed on; None: chosen by `images.images`.
-        bits: of the highest value in images of 16 bits, from 8 to 16, which are brought to 8; None: as found.
-        labels_from_folders: an image's label is the name of the subfolder that it is in.
+        label_column: in a table, the labels' column: its name, or its number from 0, negative from the end. In a file
+            of arrays, the name of the labels' array. None: a table has no labels; `choosing.labels` looks for an array.
+        id_column: in a table, the column that names the samples: its name or number; None: detected.
+        drop_columns: in a table, names or numbers of columns to leave out; None: none.
+        header: whether the first line of a text table holds the column names; None: detected.
+        image_size: (height, width) to which images are resized; None: they must all have one size.
+        color: whether images are read in red, green and blue, not in grey.
+        background: one of `BACKGROUNDS`, behind transparent images; None: `images.images` chooses it.
+        bits: number of bits of the highest value in images of 16 bits, from 8 to 16; None: detected.
+        labels_from_folders: whether an image's label is the name of its top-level subfolder.
         zero_based: whether a svmlight file numbers its features from 0; None: it does if it has a feature 0.
-        n_features: of the data that new data are to be like, which may lack labels; None: these are no new data.
-        features: names of those data's features, in order, or None.
+        n_features: for new data, which may lack labels: number of features of the training data; None: no new data.
+        features: for new data: names of the training data's features, in order, or None.
     """
 
     label_column: str | None = None
@@ -69,13 +69,13 @@ class Reading:
 
 @dataclass(frozen=True)
 class About:
-    """What goes along with x and y.
+    """Metadata of x and y.
 
     Attributes:
-        names: of the samples, such as their files'; None: they are numbered from 0.
+        names: names of the samples, such as those of their files; None: they are numbered from 0.
         features: names of the features, a list of str, or None.
         image_shape: (height, width) or (height, width, 3) of a sample that is an image, or None.
-        eight_bit: the samples were read from images, as pixels from 0 to 255.
+        eight_bit: whether the samples were read from images, as pixels from 0 to 255.
         reading: the Reading for new data of this kind.
     """
 
@@ -114,7 +114,7 @@ def check_scale(value):
 
 
 def describe_factor(factor):
-    """A number that x is multiplied by, as people write it: none for 1, / 255 for 1/255, x 5.1."""
+    """Returns the factor of x as text that is easy to read: "none" for 1, "/ 255" for 1/255, "x 5.1" for 5.1."""
     if factor == 1:
         return "none"
     divisor = 1 / factor
@@ -122,7 +122,7 @@ def describe_factor(factor):
 
 
 def attributes(reading):
-    """What `from_attributes` makes a Reading of again."""
+    """Converts a Reading, except n_features, to a dict from which `from_attributes` restores it."""
     given = {name: value for name, value in asdict(reading).items() if value is not None and name != "n_features"}
     features = given.pop("features", None)
     given |= {"image_size": list(reading.image_size)} if reading.image_size else {}  # JSON has no tuples
@@ -130,10 +130,10 @@ def attributes(reading):
 
 
 def from_attributes(attributes, n_features=None):
-    """The Reading that a file's attributes tell of, for data that are to be like those; the default without any.
+    """Restores the Reading of new data from a model file's attributes; without attributes, it has the defaults.
 
     Raises:
-        InputError: if they tell of one that cannot be.
+        InputError: if the attributes are not valid.
     """
     features = attributes.get("features")
     features = None if features is None else np.asarray(features).astype(str).ravel().tolist()

@@ -36,7 +36,7 @@ def from_tokens(paths, subset):
 
 
 def _roots(path):
-    """{document: its classes among 0..3} of every document; lines "topic document 1"."""
+    """Reads lines "topic document 1" into {document: list of its classes, 0 to 3} of every document."""
     roots = {}
     with unpacked(path) as file:
         for line in file.read().decode().splitlines():
@@ -48,7 +48,7 @@ def _roots(path):
 
 
 def _documents(paths):
-    """Yields (document, text): ".I <document>", ".W", lines of tokens, a blank line."""
+    """Yields (document, text). A document's lines are ".I <document>", ".W", lines of tokens, and a blank line."""
     for path in paths:
         with unpacked(path) as file:
             document, words = None, []

@@ -1,4 +1,4 @@
-"""The samples x of a run: checked and summed once, held once, and read a batch of dense rows at a time."""
+"""The samples x of a run: checked once, with a checksum, kept in memory once, and read in batches of dense rows."""
 
 import math
 import zlib
@@ -18,15 +18,15 @@ class Samples:
     """Samples of shape `(n, d)`: an array, a memory map larger than memory, or a sparse matrix.
 
     Args:
-        x: numeric, an array or np.memmap of shape `(n, ...)`, of which what follows the first axis is flattened; or a
-            SciPy sparse matrix of shape `(n, d)`. A float32 array and a memory map are not copied.
-        scale: function of float32 rows `(m, d)` that returns them scaled; it is applied as they are read.
+        x: numeric array or np.memmap of shape `(n, ...)`, whose axes after the first are flattened; or a SciPy sparse
+            matrix of shape `(n, d)`. A float32 array and a memory map are not copied.
+        scale: function that takes float32 rows of shape `(m, d)` and returns them scaled, each time rows are read.
         image_shape: (height, width) or (height, width, 3) of a row that is an image. Default: `image_shape_of(x)`.
 
     Attributes:
         x: float32 array, CSR matrix of float32, or memory map, of shape `(n, d)`.
         shape: (n, d).
-        image_shape: of a sample that is an image, or None.
+        image_shape: shape of a sample that is an image, or None.
         checksum: CRC-32 of the rows, an int; the same for every form of x.
 
     Raises:
@@ -41,7 +41,7 @@ class Samples:
 
     @classmethod
     def of(cls, x: "SamplesLike") -> "Samples":
-        """x itself if it is Samples, which were checked; else the Samples of x."""
+        """Returns x itself if it is Samples, which are checked already; else `Samples(x)`."""
         return x if isinstance(x, cls) else cls(x)
 
     def __len__(self):
@@ -56,7 +56,7 @@ class Samples:
         return isinstance(self.x, np.memmap)
 
     def rows(self, index):
-        """Rows as a float32 array of shape `(m, d)`, by a slice, an int array or a bool array."""
+        """Returns rows as a float32 array of shape `(m, d)`; index is a slice, an int array or a bool array."""
         part = self.x[index].toarray() if self.is_sparse else self.x[index]
         with np.errstate(over="ignore", invalid="ignore"):  # the check finds such values
             part = np.ascontiguousarray(part, dtype=np.float32)
@@ -97,7 +97,7 @@ SamplesLike: TypeAlias = Samples | ArrayLike | scipy.sparse.spmatrix | scipy.spa
 
 
 def image_shape_of(x):
-    """(height, width) or (height, width, 3) of a sample of x, shape `(n, height, width[, 1 or 3])`; of others None."""
+    """Returns (height, width) or (height, width, 3) for x of shape `(n, height, width[, 1 or 3])`, else None."""
     axes = () if scipy.sparse.issparse(x) else np.shape(x)[1:]
     if len(axes) == 3:
         return {1: axes[:2], 3: axes}.get(axes[2])
@@ -146,17 +146,17 @@ def check_labels(y, n):
 
 
 def check_classes(y):
-    """Checks that the labels of a file are classes, by which clusters can be counted and scored.
+    """Checks that the labels of a file are classes, so that clusters can be counted and scored by them.
 
-    They are not where they are measurements, or where more than half of the samples have one of their own, as names and
-    numbers of samples are; scikit-learn's `type_of_target` draws the lines there too. Whole numbers with gaps may be
-    measurements as well: a third is enough. A few rows may hold rare classes.
+    Fractions are measurements. If there are more different labels than half of the samples, they are names or numbers
+    of the samples; scikit-learn's `type_of_target` has the same two limits. For whole numbers with gaps, which may be
+    measurements, the limit is a third. Both limits leave room for rare classes in small data.
 
     Args:
         y: labels of shape `(n,)`, which `check_labels` has passed.
 
     Raises:
-        InputError: if they are not.
+        InputError: if the labels are not classes.
     """
     if y.dtype.kind == "f" and (parts := y[y != np.round(y)]).size:
         raise InputError(

@@ -1,4 +1,4 @@
-"""How x is scaled before it is trained on: chosen, fitted once, kept with the model, and applied to new data alike."""
+"""Scaling of x before training: chosen, fitted once, saved with the model, and applied to new data in the same way."""
 
 import math
 from dataclasses import dataclass
@@ -10,20 +10,20 @@ from dec_keras.data.reading import About, describe_factor
 from dec_keras.data.samples import BATCH, Samples
 from dec_keras.errors import InputError, check_number
 
-# What --scale auto goes by if x is not negative and mostly zeros. Beside each limit: what data have, text,
-# cells and one-hot columns | images: MNIST, Fashion-MNIST, USPS, digits.
+# Limits that --scale auto uses if x is not negative and mostly zeros. Beside each limit are the values of real data:
+# of text, biological cells and one-hot columns | of images (MNIST, Fashion-MNIST, USPS, digits).
 ALIKE = 0.25  # mean correlation of neighbouring columns: up to 0.21 | from 0.27
-BRIGHT = 0.2  # mean of what is not 0, divided by the maximum: up to 0.18, but for logarithms and ones | from 0.5
+BRIGHT = 0.2  # mean of the nonzero values / maximum: up to 0.18, except for logarithms and ones | from 0.5
 AMOUNTS = 0.95  # share of ||x||^2 in 3 columns: up to 0.5; a table of ages or incomes and one-hot columns has 0.99
 
 
 @dataclass(frozen=True)
 class Scaler:
-    """What is done to x: `(x - shift) * factor`, or each row brought to the norm sqrt(d), as the papers' text sets.
+    """Scales x: `(x - shift) * factor`, or each row to the norm sqrt(d), as the papers scale their text data.
 
     Attributes:
         kind: "number" (factor is one), "minmax", "standard" or "l2".
-        factor: float, or float64 array of shape `(d,)`; 0 for a constant feature, which so becomes 0.
+        factor: float, or float64 array of shape `(d,)`; 0 for a constant feature, so that it becomes 0.
         shift: float64 array of shape `(d,)`, or None.
     """
 
@@ -33,7 +33,7 @@ class Scaler:
 
     @property
     def name(self):
-        """The value of --scale that stands for it: its kind, or a number."""
+        """The value of --scale for this Scaler: its kind, or a number."""
         return self.factor if self.kind == "number" else self.kind
 
     def __str__(self):
@@ -45,20 +45,20 @@ class Scaler:
         return f"{self.kind}, {told.get(self.kind, 'each sample to the norm sqrt(d)')}"
 
     def is_asked(self, scale):
-        """Whether `scale`, a value of --scale, asks for this Scaler, as "auto" may always do."""
+        """Whether `scale`, a value of --scale, can give this Scaler; "auto" always can."""
         if self.kind == "number":
             scale = 1.0 if scale == "none" else scale
             return scale == "auto" or (isinstance(scale, float) and math.isclose(scale, self.factor))
         return scale in ("auto", self.kind)
 
     def transform(self, x):
-        """Samples of x scaled; those of a memory map, or of a sparse x that fills, are scaled as they are read.
+        """Returns x scaled, as Samples; a memory map, or a sparse x that would become dense, is scaled when it is read.
 
         Args:
-            x: Samples, or what they take, of shape `(n, d)`.
+            x: Samples, or any x for `Samples(x)`, of shape `(n, d)`.
 
         Raises:
-            InputError: if x has other features than were fitted, or what comes out is beyond float32.
+            InputError: if x has another number of features than the fitted data, or a result is beyond float32.
         """
         x = Samples.of(x)
         if np.ndim(self.factor) and len(self.factor) != x.shape[1]:
@@ -86,13 +86,13 @@ class Scaler:
         return ((x - self.shift) * self.factor).astype(np.float32)
 
     def _of_sparse(self, x):
-        """With the roundings of `of_rows`, so that the same numbers are the same, dense or sparse."""
+        """Rounds as `of_rows` does, so that dense and sparse x give the same numbers."""
         if self.kind == "l2":
             return (normalize(x.astype(np.float64)) * math.sqrt(x.shape[1])).astype(np.float32)
         return x.multiply(np.float32(self.factor) if self.shift is None else self.factor).tocsr()
 
     def attributes(self):
-        """What `from_attributes` makes it of again."""
+        """Returns a dict from which `from_attributes` restores this Scaler."""
         if self.kind == "number":
             return {"scale": self.factor}
         arrays = {"scale_factor": self.factor, "scale_shift": self.shift} if self.kind != "l2" else {}
@@ -100,10 +100,10 @@ class Scaler:
 
 
 def from_attributes(attributes, path):
-    """The Scaler that a file's attributes tell of, or None.
+    """Restores the Scaler from the attributes of the file `path`; None if they have no scale.
 
     Raises:
-        InputError: if they tell of one that cannot be.
+        InputError: if the attributes are not valid.
     """
     scale = attributes.get("scale")
     if scale is None:
@@ -124,10 +124,10 @@ def fit(x, scale, about=None):
     """The Scaler that `scale` asks for, fitted to x.
 
     Args:
-        x: Samples, or what they take, of shape `(n, d)`.
-        scale: a number, one of `SCALES`, or a Scaler that is there already; None: what makes the mean of ||x||^2 / d
-            one (DEC paper, section 4). "auto" says what it chose, and why.
-        about: `reading.About` x, for "auto".
+        x: Samples, or any x for `Samples(x)`, of shape `(n, d)`.
+        scale: a number; one of `SCALES`; a Scaler, which is returned; or None, which makes the mean of ||x||^2 / d one
+            (DEC paper, section 4). "auto" prints its choice and the reason.
+        about: the `reading.About` of x, for "auto".
     """
     if isinstance(scale, Scaler):
         return scale
@@ -148,7 +148,7 @@ def fit(x, scale, about=None):
 
 
 def _automatic(x, about):
-    """What `--scale auto` comes to, and why: by x's numbers alone, whatever holds them, unless they were images."""
+    """Returns what `--scale auto` chooses, and why: by x's numbers, dense or sparse, and whether samples are images."""
     of = _statistics(x)
     about = about or About()
     byte = of.whole and of.low >= 0 and of.high == 255
@@ -166,15 +166,15 @@ def _automatic(x, about):
 
 @dataclass(frozen=True)
 class _Statistics:
-    """Of an x of shape `(n, d)`.
+    """Statistics of x of shape `(n, d)`.
 
     Attributes:
-        low, high: its minimum and maximum.
-        whole: it holds whole numbers.
+        low, high: minimum and maximum of x.
+        whole: whether all values are whole numbers.
         zeros: share of zeros.
-        brightness: mean of what is not 0, as a share of the maximum.
-        likeness: mean correlation of columns that are neighbours, of those that vary; 0 without any.
-        amounts: mean share of a sample's squared norm that is in 3 columns, those with the most; 1 if all are 0.
+        brightness: mean of the nonzero values, divided by the maximum.
+        likeness: mean correlation of neighbouring columns that both vary; 0 if there are none.
+        amounts: mean share of a sample's squared norm in the 3 columns with the largest shares; 1 if x is all 0.
     """
 
     low: float
@@ -187,7 +187,7 @@ class _Statistics:
 
 
 def _statistics(x):
-    """The _Statistics of x, of which each row is read once."""
+    """Computes the _Statistics of x in one pass over its rows."""
     n, d = x.shape
     low, high, whole, filled = math.inf, -math.inf, True, 0
     sums, squares, shares, products = np.zeros(d), np.zeros(d), np.zeros(d), np.zeros(d - 1)
@@ -201,7 +201,7 @@ def _statistics(x):
         squares += np.einsum("ij,ij->j", piece, piece)
         shares += np.square(_unit(piece)).sum(axis=0)
     variances = squares / n - (sums / n) ** 2
-    varies = variances > 1e-9 * squares / n  # else it is rounding
+    varies = variances > 1e-9 * squares / n  # else the variance is a rounding error
     pairs = varies[:-1] & varies[1:]
     covariances = products / n - sums[:-1] * sums[1:] / n**2
     correlations = covariances[pairs] / np.sqrt(variances[:-1][pairs] * variances[1:][pairs])
@@ -228,12 +228,12 @@ def _standard(x):
     for piece in x.batches():
         scaler.partial_fit(piece)
     deviation = np.sqrt(scaler.var_)
-    varies = deviation == scaler.scale_  # which is 1 for a feature that is constant but for rounding
+    varies = deviation == scaler.scale_  # `scale_` is 1 for a feature that is constant up to rounding
     return Scaler("standard", _inverse(np.where(varies, deviation, 0.0)), scaler.mean_)
 
 
 def _unit(x):
-    """Dense rows brought to the norm 1; scikit-learn's `normalize` leaves those of a norm below 2e-15."""
+    """Scales dense rows to norm 1; scikit-learn's `normalize` leaves rows with a norm below 2e-15 unchanged."""
     norms = np.linalg.norm(x, axis=1, keepdims=True)
     return np.divide(x, norms, out=np.zeros_like(x), where=norms > 0)
 

@@ -14,11 +14,11 @@ NAMES = (("indptr", "indices"), ("jc", "ir"))  # SciPy's, and MATLAB's
 
 @dataclass(frozen=True)
 class Parts:
-    """Of a compressed sparse matrix.
+    """The parts of a compressed sparse matrix in a file.
 
     Attributes:
         data, indices, indptr: names of its arrays in the file.
-        shape: of the matrix, samples first.
+        shape: shape of the matrix, samples first.
         form: "csr" or "csc".
     """
 
@@ -30,13 +30,13 @@ class Parts:
 
 
 def find(path, held, read, attributes):
-    """Finds the sparse matrices among a file's arrays: `a` of `a/data` or `a_data`, or "x" of `data`.
+    """Finds the sparse matrices among a file's arrays: `a/data` or `a_data` makes a matrix `a`, and `data` makes "x".
 
     Args:
-        path: of the file.
-        held: {name: Array}.
-        read: function of a name, which returns that array.
-        attributes: function of what stands before `data`, which returns the dict of what the file says of it.
+        path: path of the file.
+        held: {name: Array} of the file.
+        read: function that takes a name and returns the array.
+        attributes: function that takes the prefix of `data`, such as `a/`, and returns a dict of its attributes.
 
     Returns:
         {name: Array} with the matrices in place of their parts, and {name: Parts} of the matrices.
@@ -60,7 +60,7 @@ def _named(prefix):
 
 
 def _described(path, prefix, held, read, attributes, indptr):
-    """The shape, samples first, and the form."""
+    """Returns the shape of a matrix, samples first, and its form, "csr" or "csc"."""
 
     def stated(*names):
         for name in names:
@@ -77,7 +77,7 @@ def _described(path, prefix, held, read, attributes, indptr):
     shape = tuple(int(side) for side in np.ravel(shape))
     if len(shape) != 2:
         raise ValueError(f"a sparse matrix of shape {shape}")
-    if f"{prefix}barcodes" in held:  # of 10x Genomics: a column a cell
+    if f"{prefix}barcodes" in held:  # of 10x Genomics: one column per cell
         return shape[::-1], "csr"
     forms = [name for name, side in (("csr", shape[0]), ("csc", shape[1])) if side == lengths]
     if form is not None:
@@ -106,15 +106,15 @@ def build(path, parts, read):
 
 
 def sound(path, x):
-    """x, unless it is a sparse matrix larger than what is there, or with indices beyond its arrays.
+    """Returns x, but raises an error if a sparse x expands too much, or has indices outside its arrays.
 
-    SciPy would follow those out of its memory.
+    SciPy would follow such indices outside its memory.
     """
     if scipy.sparse.issparse(x) and x.ndim == 2:
         check_features(x.shape[1])
         check_expansion(path, x.shape[0], 8 * x.shape[0], path.stat().st_size)
     if hasattr(x, "indptr"):
-        if (np.diff(x.indptr) < 0).any():  # which `check_format` overlooks where the last of them is 0
+        if (np.diff(x.indptr) < 0).any():  # `check_format` does not see it if the last one is 0
             raise ValueError("the matrix' rows overlap")
         x.check_format()
     return x

@@ -14,8 +14,8 @@ from dec_keras.errors import InputError, nearest
 from dec_keras.files import guard
 from dec_keras.files.untrusted import check_expansion, in_brief, text_array, unpacked
 
-LOOKED_AT = 1000  # rows, for an example of what is wrong
-LINES, CHARACTERS = 100, 2**22  # of a file's beginning, to see how it is written
+LOOKED_AT = 1000  # rows in which to look for an example of a wrong cell
+LINES, CHARACTERS = 100, 2**22  # limits of a file's beginning, from which its separator and header are detected
 COMMAS = f"{dialect.THOUSANDS}|{dialect.DECIMAL}"
 DATE = r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}\b.*|\d{1,2}:\d{2}\b.*"
 WRITTEN_NUMBER = r"\W*\d[\d.,'\u2019\s]*\W*|\W*[.,]\d+\W*"  # such as 5 %, $3 and 1 234,5
@@ -39,7 +39,7 @@ def csv_file(path, how):
         "skipinitialspace": True,
         "low_memory": False,
     }
-    if how.id_column is not None and how.n_features != len(rows[0]):  # as it is written: 007 is not 7
+    if how.id_column is not None and how.n_features != len(rows[0]):  # as text, since 007 is not 7
         parsing["dtype"] = {_key(rows[0], how.id_column, named): str}
     frame = _parsed(path, parsing)
     if not (named and rows[0][-1].strip()) and frame.shape[1] > 1 and frame.iloc[:, -1].isna().all():
@@ -52,19 +52,19 @@ def csv_file(path, how):
 
 
 def _key(first, asked, named):
-    """What pandas calls the column that is asked for by its name or its number."""
+    """pandas' key of a column, which the user names by its name or its number."""
     if named and asked in first:
         return asked
     try:
         at = range(len(first))[int(asked)]
     except (ValueError, IndexError):
-        return asked  # which is told later
+        return asked  # `_column` raises the error later
     return first[at] if named else at
 
 
 @contextmanager
 def _text(path):
-    """The table's text, in UTF-8, or in UTF-16 if it begins with that one's mark."""
+    """Opens the table as text: UTF-16 if it begins with that encoding's byte order mark, else UTF-8."""
     with unpacked(path) as file:
         start = file.peek(2)
         utf_16 = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and start[2:4] != b"\0\0"  # UTF-32
@@ -98,7 +98,7 @@ def _parsed(path, parsing):
 
 
 def _has_header(path, rows, how):
-    """Whether the first of the rows holds names; new data are asked for the model's."""
+    """Whether the first of the rows holds names. In new data, the model's feature names help to decide."""
     if how.header is not None:
         return how.header
     if how.features and set(how.features) <= set(rows[0]):
@@ -115,7 +115,7 @@ def _has_header(path, rows, how):
 
 
 def _index_column(path, rows, named):
-    """pandas.read_csv's `index_col`: where the names of the rows are, if the header has none for them."""
+    """Returns `index_col` of pandas.read_csv, for a column of row names that has no name in the header."""
     first, rest = rows[0], rows[1:]
     usual = dialect.usual_width(rest) if rest else len(first)
     if named and len(first) + 1 == usual:
@@ -126,7 +126,7 @@ def _index_column(path, rows, named):
         numbered = names == [str(i + 1) for i in range(len(names))]
         is_names = numbered or (len(set(names)) == len(names) and not any(map(dialect.is_number, names)))
         if is_names and dialect.has_header(rest) is not True:
-            return None  # as R writes tables
+            return None  # R writes tables so, and pandas sees it by itself
     if len(first) < usual:
         raise InputError(
             f"{path}: its first line has fewer cells, {len(first)}, than those below, {usual}: the header is not in "
@@ -164,7 +164,7 @@ def parquet_file(path, how):
 
 
 def _from_frame(path, frame, how, named):
-    """x and y of a table; new data may lack the labels, and have their columns in any order if they are named."""
+    """Returns x, y and About of a table. New data may lack the labels; named columns may come in any order."""
     frame.columns = frame.columns.map(str)
     dropped, ids = _unused(path, frame, how)
     is_found = ids is None and frame.shape[1] > 1 and frame.columns[0] not in dropped
@@ -191,9 +191,9 @@ def _from_frame(path, frame, how, named):
 
 
 def _unused(path, frame, how):
-    """Names of the columns that `drop_columns` asks for, and of the one that `id_column` asks for, or None."""
+    """Returns the names of the columns that `drop_columns` means, and the name of the `id_column` or None."""
     if how.n_features == frame.shape[1]:
-        return [], None  # new data that have the features alone
+        return [], None  # new data with only the features
     dropped = [_column(path, frame, name, "drop_columns", how) for name in how.drop_columns or ()]
     ids = None if how.id_column is None else _column(path, frame, how.id_column, "id_column", how)
     if ids is not None and ids in dropped:
@@ -219,17 +219,17 @@ def _column(path, frame, asked, option, how):
 
 
 def _names_samples(column):
-    """Whether a column holds text that is different in every row, and no number that is only written unusually."""
+    """Whether a column holds a different text in each row, and none of the texts is a number in unusual notation."""
     if _is_numeric(column.dtype) or len(column) < 2 or column.isna().any() or not column.is_unique:
         return False
     return not column.astype(str).str.fullmatch(WRITTEN_NUMBER).any()
 
 
 def _label_column(path, frame, how, n_columns):
-    """Name of the labels' column, or None; the name goes before the number."""
+    """Name of the labels' column, or None. A name that is another column's number is an error, but not in new data."""
     columns, asked = frame.columns, how.label_column
     if how.n_features == n_columns and (how.features is None or asked not in frame):
-        return None  # new data that have none
+        return None  # new data without labels
     try:
         at_number = None if asked is None else int(asked)
         by_number = None if at_number is None else columns[at_number]
@@ -253,7 +253,7 @@ def _label_column(path, frame, how, n_columns):
 
 
 def _sure_number(columns, at):
-    """The number of a column, from the front or the end, that is no column's name; or its name."""
+    """The number of a column, from the front or the end, that is not a column's name too; else the column's name."""
     return next((str(number) for number in (at, at - len(columns)) if str(number) not in columns), columns[at])
 
 

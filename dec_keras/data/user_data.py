@@ -1,4 +1,4 @@
-"""Files of one's own -> x, y and what goes along: arrays, tables, sparse matrices and folders of images.
+"""The user's own files -> x, y and their metadata: arrays, tables, sparse matrices and folders of images.
 
 Nothing is ever unpickled.
 """
@@ -18,7 +18,7 @@ INSIDE = re.compile(r"(.+\.(?:h5|hdf5|h5ad|mat|npz)):(.+)", re.I)  # file:array
 
 
 def is_own(name):
-    """Whether `name` is a path: of a kind of file that is read here, or of what is there."""
+    """Whether `name` is a path: it ends as a kind of file that is read here, or it exists."""
     if INSIDE.fullmatch(str(name)) or _kind(name) in (*READERS, *IMAGES):
         return True
     return str(name) != "" and Path(name).exists()
@@ -40,7 +40,7 @@ def read(name, how=None):
         how: a Reading; None: the defaults.
 
     Returns:
-        x as it is in the file, y or None, and About.
+        x with the file's values, not scaled; y or None; and About.
 
     Raises:
         InputError: if it is missing, damaged, of a kind that is not read, or holds something else than samples.
@@ -78,7 +78,7 @@ READER_OF = {
 }
 READERS = {ending: READER_OF[name] for name, endings in FORMATS.items() for ending in endings}
 
-# What to do with files of other kinds. None of it is done here: some can run code, others need packages of their own.
+# Advice for other kinds of files. They are not read here: some can run code, others need further packages.
 _BY_PANDAS = "read it by pandas and save it, pandas.read_{}(path).to_csv('x.csv', index=False)"
 _PICKLED = (
     "it can run code when it is read; where you trust it, load it and save its arrays, np.savez('x.npz', x=x, y=y)"

@@ -1,6 +1,6 @@
-"""Files that are there whole or not at all.
+"""Atomic writes: a file is either complete or absent.
 
-A file is written under a temporary name, brought to the disk, and then renamed.
+A file is written under a temporary name, flushed to the disk, and then renamed.
 """
 
 import csv
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dec_keras.errors import InputError
 
-TEMPORARY = ".writing-"  # what temporary names begin with
+TEMPORARY = ".writing-"  # prefix of temporary names
 
 
 @contextmanager
@@ -32,7 +32,7 @@ def atomic_write(path):
             yield temporary
             _to_disk(temporary)
             os.replace(temporary, path)
-            if os.name == "posix":  # the new name too; Windows opens no folders
+            if os.name == "posix":  # the rename too; Windows cannot open folders
                 _to_disk(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
@@ -40,7 +40,7 @@ def atomic_write(path):
 
 @contextmanager
 def _writing(path):
-    """Tells in a sentence that a file cannot be written, where that is the disk's fault."""
+    """Turns an OSError into an InputError if its cause is the disk: full, over quota, read-only or no permission."""
     try:
         yield
     except OSError as error:
@@ -74,7 +74,7 @@ def write_csv(path, columns, rows):
     Args:
         path: str or Path.
         columns: their names, in order.
-        rows: dicts; what they lack is left empty.
+        rows: dicts; the cell of a missing key is left empty.
     """
     with atomic_write(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns)
@@ -83,12 +83,12 @@ def write_csv(path, columns, rows):
 
 
 class GrowingTable:
-    """A CSV file that gets a row at a time, so that it can be followed; what was written stays as it is.
+    """A CSV file that grows row by row, so that users can watch it. `add` does not rewrite earlier rows.
 
     Args:
         path: str or Path; None: rows are only kept.
         columns: their names, in order.
-        rows: list of the dicts that are there already, which grows too; the file is written anew with them.
+        rows: list of dicts, the earlier rows, with which the file is first written; `add` appends to this list too.
     """
 
     def __init__(self, path, columns, rows):

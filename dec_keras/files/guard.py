@@ -1,7 +1,7 @@
-"""Lets another process read a file first, where a library in C parses it, which may crash, hang or take all memory.
+"""Reads a file in another process first: the C library that parses it may crash, hang or take all memory.
 
-It forks for each file; a fork of this process could wait for ever for one of TensorFlow's threads. A line of its input
-is a JSON list of a number and what `go_through` takes; one of its output the number, and 1 if the file was survived.
+That process forks for each file; a fork of this one could wait for ever for one of TensorFlow's threads. An input line
+is a JSON list of a number and the arguments of `go_through`; an output line is that number, and 1 if the fork survived.
 """
 
 import json
@@ -17,18 +17,18 @@ import h5py
 
 from dec_keras.errors import InputError
 
-FORKS = os.name == "posix"  # else there is no such process
+FORKS = os.name == "posix"  # Windows cannot fork: files are not checked there
 COMMAND = [sys.executable, "-P", "-m", "dec_keras.files.guard"]
 ONE_QUESTION = threading.Lock()  # threads would take each other's answers
-SECONDS, WAIT = 2, 60  # of work that reading may take, and that it may wait for a disk; again for each 8 MB of the file
-MEMORY, FOR_A_BYTE = 2**30, 100  # bytes that reading may take, and so many more for each of the file
-BYTES, ITEMS = 2**24, 5000  # of an HDF5 file: a loop shows in few, and a sound file must never take the seconds
-# What arrays may be packed by. The HDF5 library's other filters have let crafted numbers write past its memory.
+SECONDS, WAIT = 2, 60  # limits of CPU time and of total time (slow disks); the same again for each 8 MB of the file
+MEMORY, FOR_A_BYTE = 2**30, 100  # limit of memory in bytes, and the bytes to add for each byte of the file
+BYTES, ITEMS = 2**24, 5000  # read of an HDF5 file: few reveal a loop, and a sound file must never exceed SECONDS
+# Filters that arrays may be packed by. Crafted numbers made other filters of the HDF5 library write past its memory.
 FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32, h5py.h5z.FILTER_LZF}
 
 
 def check(path, library, *to):
-    """Raises InputError if a process that reads `path` by `library`, of `READ`, does not survive it. Not on Windows."""
+    """Raises InputError if a process that reads `path` by `library`, a key of `READ`, is killed. Not on Windows."""
     if FORKS and not _survives(path, library, *to):
         raise InputError(f"{path} is damaged or a trap: reading it crashes, or takes too much; get it again.")
 
@@ -38,15 +38,15 @@ def _survives(path, library, *to):
         process, number = _process(os.getpid()), os.urandom(16).hex()
         print(json.dumps([number, os.path.realpath(path), library, *to]), file=process.stdin, flush=True)
         for answer in process.stdout:
-            if answer.startswith(number):  # else it is of a question that was broken off
+            if answer.startswith(number):  # else it answers an earlier question that was interrupted
                 return answer.split()[1] == "1"
-    _process.cache_clear()  # it was killed, which says nothing of the file
+    _process.cache_clear()  # the process was killed, which says nothing about the file
     return True
 
 
 @cache
 def _process(_of):
-    """The process that reads for the process of that number; a forked one has its own."""
+    """Starts the reading process, once per ID of the process that asks, so that a forked one starts its own."""
     streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
     path = os.pathsep.join(filter(None, [*sys.path, os.path.abspath(f"{__file__}/../../..")]))
     same = {"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
@@ -54,7 +54,7 @@ def _process(_of):
 
 
 def main():
-    while h5py.h5pl.size():  # folders that the library would load a filter from which it does not have
+    while h5py.h5pl.size():  # the library would load filters that it lacks from these folders
         h5py.h5pl.remove(0)
     for line in sys.stdin:
         number, path, library, *to = json.loads(line)
@@ -65,16 +65,16 @@ def main():
 
 
 def go_through(path, library, *to):
-    """Reads a file and ends this process: by a signal or 1 if that is too much, else by 0."""
+    """Reads a file and ends this process: by a signal or code 1 if reading crashes or takes too much, else by 0."""
     try:
-        import resource  # which Windows lacks
+        import resource  # Windows lacks it
 
-        size = 0 if library == "h5py" else os.path.getsize(path)  # of what is read whole
+        size = 0 if library == "h5py" else os.path.getsize(path)  # an HDF5 file is not read whole
         for timer, seconds in (signal.ITIMER_PROF, SECONDS), (signal.ITIMER_REAL, WAIT):
             signal.setitimer(timer, seconds * (1 + size / 2**23))
         limits = dict.fromkeys((resource.RLIMIT_DATA, resource.RLIMIT_FSIZE), MEMORY + FOR_A_BYTE * size)
         for kind, most in (limits | {resource.RLIMIT_CORE: 0}).items():
-            with suppress(ValueError, OSError):  # less is allowed already
+            with suppress(ValueError, OSError):  # a lower limit is set already
                 resource.setrlimit(kind, (most, most))
         with going_on():
             READ[library](path, *to)
@@ -85,7 +85,7 @@ def go_through(path, library, *to):
 
 @contextmanager
 def going_on():
-    """Past what cannot be read, of which the reader will tell; not past what takes too much memory."""
+    """Ignores an error, since the later reader will report it; ends the process if memory is used up."""
     try:
         yield
     except MemoryError:
@@ -101,7 +101,7 @@ def unusual_filters(item):
 
 
 def read_hdf5(path):
-    """Attributes, and arrays as far as BYTES and ITEMS go."""
+    """Reads attributes and arrays, up to ITEMS items and BYTES bytes of arrays."""
     left, items = BYTES, ITEMS
 
     def visit(_, item):
@@ -116,23 +116,23 @@ def read_hdf5(path):
             if is_here and not unusual_filters(item) and item.nbytes <= left:
                 left -= item.nbytes
                 item[...]
-        return None if items else True  # which ends the visit
+        return None if items else True  # a value other than None ends the visit
 
     with h5py.File(path, "r") as file:
         try:
             file.visititems_links(lambda *_: None)
         except Exception:
-            os._exit(1)  # the library may crash of it later
+            os._exit(1)  # such links may crash the library later
         visit("", file)
         file.visititems(visit)
 
 
 def read_matlab(path, to):
-    """Writes the arrays `to` an empty file, which then has no name: who has it open reads them."""
+    """Writes the arrays into the empty file `to` and removes its name. The caller has it open and reads them there."""
     from dec_keras.files.mat_to_npz import write_npz
 
     with open(to, "r+b") as file:
-        os.remove(to)  # so none is left, whichever process is ended
+        os.remove(to)  # no file is left behind, whichever process is killed
         write_npz(path, file)
 
 
@@ -141,7 +141,7 @@ def read_parquet(path):
     from pyarrow.parquet import read_schema
 
     texts = [column.name for column in read_schema(path) if "string" in str(column.type)]
-    return pandas.read_parquet(path, engine="pyarrow", read_dictionary=texts)  # a text that is there once, once
+    return pandas.read_parquet(path, engine="pyarrow", read_dictionary=texts)  # repeated text is stored once
 
 
 READ = {"h5py": read_hdf5, "scipy.io": read_matlab, "pandas": read_parquet}

@@ -1,6 +1,6 @@
-"""MATLAB's files up to format 7.2 as .npz files, which are safe to read: SciPy's reader crashes of crafted ones.
+"""Converts MATLAB files up to format 7.2 to .npz files, which are safe to read: crafted files crash SciPy's reader.
 
-So only guard.py's process runs it, and on Windows, where there is none, the user's.
+So only guard.py's process runs this module; on Windows, which has no such process, the user's process does.
 """
 
 import json
@@ -13,14 +13,14 @@ SPARSE = ("data", "indices", "indptr")
 
 
 def write_npz(path, file):
-    """Writes what a MATLAB file holds into an open .npz file.
+    """Writes the arrays of a MATLAB file into an open .npz file.
 
-    Its `listing` is JSON: [name, shape, MATLAB's type, error or None] of each array, and why they cannot be listed, or
-    None. The array at place i is the member `i/dense`; a cell array of texts is `i/texts`, in JSON; a sparse matrix is
-    those of SPARSE, `i/data` and so on. Other kinds have no member, nor has what cannot be read.
+    The member `listing` is JSON: [name, shape, MATLAB's type, error or None] for each array, and the error if they
+    cannot be listed, or None. Array i is the member `i/dense`; a cell array of texts is `i/texts`, in JSON;
+    a sparse matrix is `i/data`, `i/indices` and `i/indptr`. Other kinds, and unreadable arrays, have no member.
     """
     listed, error = _attempt(scipy.io.whosmat, path, appendmat=False)
-    whole, _ = _attempt(scipy.io.loadmat, path, appendmat=False)  # one at a time goes through the file each time
+    whole, _ = _attempt(scipy.io.loadmat, path, appendmat=False)  # one by one, each would read through the file
     arrays, members = [], {}
     for i, array in enumerate(listed or ()):
         parts, why_not = _attempt(_parts, path, array[0], whole)
@@ -30,7 +30,7 @@ def write_npz(path, file):
 
 
 def _attempt(read, *arguments, **options):
-    """What `read` returns, and None; or None, and why it fails. Too little memory is not told but raised."""
+    """Returns the result of `read` and None; or None and the error message. A MemoryError is raised."""
     try:
         return read(*arguments, **options), None
     except MemoryError:
@@ -40,9 +40,9 @@ def _attempt(read, *arguments, **options):
 
 
 def _parts(path, name, whole):
-    """{part of an array: its values}, from all arrays by name, or None where they cannot be read together."""
+    """{part of an array: its values}. `whole` is {name: array} of the file, or None if it cannot be read in one go."""
     values = (whole or scipy.io.loadmat(path, appendmat=False, variable_names=[name]))[name]
-    if isinstance(values, str):  # SciPy puts an error there
+    if isinstance(values, str):  # SciPy's error message, in place of the array
         raise ValueError(values)
     if scipy.sparse.issparse(values):
         matrix = values.tocsc()

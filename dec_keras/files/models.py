@@ -1,4 +1,4 @@
-"""Files of weights: models saved whole with what belongs to them, and weights that fit, of ours and of Keras 2 or 3."""
+"""Weight files: saves whole models with attributes, and loads weights from our files and from those of Keras 2 or 3."""
 
 import json
 from pathlib import Path
@@ -16,22 +16,22 @@ KERAS_FILE = "no HDF5 file with Keras weights"
 
 
 def save_model(model, path, attributes=None):
-    """Saves a Keras model whole (architecture and weights, no optimizer) as HDF5, the format of the seed repos' names.
+    """Saves a whole Keras model (architecture and weights, no optimizer) as HDF5, the format of the seed repos' files.
 
-    The file is made in memory, and then written: on a full disk the HDF5 library crashes, or says nothing. Keras'
-    `model.save`, which does the same otherwise, takes a path alone.
+    The file is made in memory and then written, since on a full disk the HDF5 library crashes, or reports nothing.
+    Keras' `model.save` writes the same content, but only to a path.
 
     Args:
         model: a Keras model.
         path: str or Path that ends in `.h5`.
-        attributes: dict for `read_attributes`, such as the scale of x, of what JSON holds and of arrays; or None.
+        attributes: dict of JSON values and arrays, such as the scale of x, which `read_attributes` returns; or None.
     """
     attributes = attributes or {}
     arrays = {name: value for name, value in attributes.items() if isinstance(value, np.ndarray)}
     small = {name: value for name, value in attributes.items() if name not in arrays}
     with h5py.File(path, "w", driver="core", backing_store=False) as file:
         legacy_h5_format.save_model_to_hdf5(model, file, include_optimizer=False)
-        file.attrs["dec"] = json.dumps(small)  # HDF5 allows it 64 KB
+        file.attrs["dec"] = json.dumps(small)  # HDF5 limits an attribute to 64 KB
         for name, array in arrays.items():
             text = h5py.string_dtype() if array.dtype.kind == "U" else None
             file.create_dataset(f"dec/{name}", data=array.astype(object) if text else array, dtype=text)
@@ -42,7 +42,7 @@ def save_model(model, path, attributes=None):
 
 
 def read_attributes(path):
-    """The attributes that `save_model` wrote; {} for a file by anyone else.
+    """Returns the attributes that `save_model` wrote; {} for a file that something else wrote.
 
     Raises:
         InputError: if there is no such file, or it is no HDF5 file.
@@ -122,8 +122,8 @@ def stored_weights(file):
     """{layer name: [HDF5 dataset of each weight]} of an open file that Keras wrote.
 
     Raises:
-        InputError: if it is laid out otherwise, or is of a model with other layers than DEC and IDEC have: one can be
-            code (Lambda), and what the others do would be left out.
+        InputError: if the file has another layout, or the model has layers that DEC and IDEC do not have: a Lambda
+            layer can be code, and the work of other layers would be left out.
     """
     for layer in described_layers(file):
         if (kind := layer["class_name"].rpartition(">")[2]) not in LAYERS:
@@ -140,7 +140,7 @@ def stored_weights(file):
 
 
 def described_layers(file):
-    """What an open file says of its model's layers, a list of dicts as Keras makes them; [] if it has weights alone."""
+    """Layers of the model in an open file, a list of dicts in Keras' config format; [] if the file has only weights."""
     described = json.loads(file.attrs.get("model_config", '{"config": []}'))["config"]
     return described["layers"] if isinstance(described, dict) else described
 

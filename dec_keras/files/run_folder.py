@@ -1,4 +1,4 @@
-"""The folder of a run: the names of its files, each of them once, and its lock."""
+"""The folder of a run: the names of its files, each defined only here, and its lock."""
 
 import re
 import uuid
@@ -11,7 +11,7 @@ import filelock
 from dec_keras.errors import InputError
 from dec_keras.files.atomic import TEMPORARY
 
-PHASES = ("pretrain", "dec", "idec")  # that have a checkpoint
+PHASES = ("pretrain", "dec", "idec")  # phases that save a checkpoint
 FIGURES = (
     *("training", "embedding_pca", "embedding_tsne", "embedding_umap", "confusion", "sizes"),
     *("top_samples", "reconstructions", "top_terms"),
@@ -40,7 +40,7 @@ class RunFolder:
         return self.path / f"{method.lower()}_log.csv"
 
     def checkpoint(self, phase):
-        """phase: one of `PHASES`, in any case."""
+        """phase: one of `PHASES`, in upper or lower case."""
         return self.path / f"{phase.lower()}_checkpoint.npz"
 
     def model(self, method, when="final"):
@@ -48,7 +48,7 @@ class RunFolder:
         return self.path / f"{method}_model_{when}.h5"
 
     def intermediate_models(self, method):
-        """Those that are there, the start's among them."""
+        """Paths of the saved models of all batches, including batch 0, the start; not the final model."""
         return [path for path in self.path.glob(f"{method}_model_*.h5") if re.search(r"_\d+\.h5$", path.name)]
 
     def tensorboard(self, phase):
@@ -56,15 +56,15 @@ class RunFolder:
         return self.path / "tensorboard" / phase
 
     def clear(self, method, keep=()):
-        """Deletes what an earlier run of the method left, if `run.json` says that there was one.
+        """Deletes the files of an earlier run of the method, if the folder has a `run.json`.
 
-        Files go by their names, so that nothing of the user's is touched; the other method's model and log stay.
+        Files are chosen by their names, so the user's own files stay, and the other method's model and log too.
 
         Args:
-            keep: paths of what the new run reads.
+            keep: paths of files that the new run reads.
 
         Returns:
-            how many files.
+            number of deleted files.
         """
         if not self.record.is_file():
             return 0
@@ -75,7 +75,7 @@ class RunFolder:
         return len(found)
 
     def _of_a_run(self, method):
-        """What a run of the method may have left, but for its checkpoints."""
+        """Yields the paths that a run of the method may have written, except its checkpoints."""
         yield from (self.model(method), self.log(method), *self.intermediate_models(method))
         yield from (self.ae_weights, self.pretrain_log)
         yield from (path for path in self.path.glob("pretrain_layer_*_log.csv") if path.name.split("_")[2].isdigit())
@@ -89,11 +89,11 @@ class RunFolder:
 
 @contextmanager
 def lock_folder(folder, wait=False):
-    """Keeps every other run out of `folder` while the block lasts, and clears what a killed one left half-written.
+    """Locks `folder` against other runs during the block, and deletes half-written files of a killed run.
 
     Args:
-        folder: Path; must be there.
-        wait: for the other's end.
+        folder: Path; must exist.
+        wait: whether to wait until the other run ends.
 
     Raises:
         InputError: if another run is in it, unless `wait`.
@@ -126,7 +126,7 @@ def writable_folder(path):
 
 
 def run_folder(path):
-    """The RunFolder of `path`, which is made if need be; None for None.
+    """Returns the RunFolder of `path`, and makes the folder if need be; None for None.
 
     Raises:
         InputError: if it cannot be made or written to.

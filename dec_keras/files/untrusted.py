@@ -1,4 +1,4 @@
-"""Reading what may be damaged or a trap: data, weights and models come from strangers. See SECURITY.md."""
+"""Safe reading of files that may be damaged or malicious: data and models come from strangers. See SECURITY.md."""
 
 import bz2
 import csv
@@ -44,22 +44,22 @@ DAMAGED = (
 )
 MANY_NUMBERS, MUCH_SMALLER = 2**26, 100
 MAX_FEATURES = 2**20
-PIECE = 10_000  # texts
+PIECE = 10_000  # texts read at a time
 
 
 def explain_errors(reader, paths, what="not in its format"):
-    """Calls `reader(paths)`, in which libraries parse files, and tells their failures in one sentence.
+    """Returns `reader(paths)`, and turns errors of the libraries that parse the files into one sentence.
 
     Args:
-        reader: function of the list of paths.
+        reader: function that takes the list of paths.
         paths: list of Path.
-        what: what a file is that is not damaged.
+        what: other possible cause of an error, if the file is not damaged, for the message.
 
     Raises:
-        InputError: instead of anything in `DAMAGED`.
+        InputError: in place of any error in `DAMAGED`.
     """
     try:
-        with np.errstate(invalid="raise"):  # NaN cast to a label
+        with np.errstate(invalid="raise"):  # raise if NaN is cast to an int label
             return reader(paths)
     except InputError:
         raise
@@ -69,15 +69,15 @@ def explain_errors(reader, paths, what="not in its format"):
 
 
 def in_brief(error):
-    """An error's first line, no longer than a reader will read."""
+    """First line of an error message, cut to 300 characters."""
     return next(iter(str(error).splitlines()), repr(error))[:300]
 
 
 def read_json(path):
-    """The dict that a file of JSON holds.
+    """Returns the dict in a JSON file.
 
     Raises:
-        InputError: if it holds none.
+        InputError: if the file holds no dict.
     """
     return explain_errors(
         lambda paths: dict(json.loads(paths[0].read_text(encoding="utf-8"))), [Path(path)], "no dict in JSON"
@@ -85,13 +85,13 @@ def read_json(path):
 
 
 def read_log(path):
-    """The columns of a training's log as float arrays, NaN where it has no number; {} where there is no log, or no row.
+    """Returns a training log's columns as float arrays, with NaN for cells without a number; {} without a log or row.
 
     Raises:
-        InputError: if it is no table.
+        InputError: if the file is not a table.
     """
     rows = explain_errors(_rows, [path], "no table") if path.is_file() else []
-    names = [name for name in rows[0] if name is not None] if rows else []  # None: what goes past the header
+    names = [name for name in rows[0] if name is not None] if rows else []  # None: cells beyond the header
     return {name: np.array([float_or_nan(row[name]) for row in rows]) for name in names}
 
 
@@ -101,13 +101,13 @@ def _rows(paths):
 
 
 def check_expansion(path, numbers, size, stored):
-    """Raises InputError where a few bytes stand for very many numbers, before memory is taken for them.
+    """Raises InputError if few bytes of a file expand to very many numbers, before memory is allocated for them.
 
     Args:
-        path: of the file.
-        numbers: how many its header announces.
-        size: their bytes.
-        stored: the bytes that are there of them.
+        path: path of the file.
+        numbers: number of values that the file's header announces.
+        size: size of these values in memory, in bytes.
+        stored: size of these values in the file, in bytes.
     """
     if max(numbers, size // 8) > MANY_NUMBERS and size > MUCH_SMALLER * stored:
         raise InputError(
@@ -117,7 +117,7 @@ def check_expansion(path, numbers, size, stored):
 
 
 def unpacked(path):
-    """A file opened for reading its bytes, unpacked on the way if it is a .gz or .bz2."""
+    """Opens a file for reading bytes; a .gz or .bz2 file is decompressed while it is read."""
     file = open(path, "rb")  # noqa: SIM115
     unpack, mark = {".gz": (gzip.open, b"\x1f"), ".bz2": (bz2.open, b"B")}.get(path.suffix.lower(), (None, b""))
     if not file.peek(1).startswith(mark):
@@ -127,7 +127,7 @@ def unpacked(path):
 
 
 class _Unpacked(io.RawIOBase):
-    """A compressed file, until more comes out of it than of any real one."""
+    """A compressed file. Reading raises InputError if it expands more than any real file does."""
 
     def __init__(self, path, file, unpack):
         self.path, self.file, self.content = path, file, unpack(file)
@@ -148,7 +148,7 @@ class _Unpacked(io.RawIOBase):
 
     def close(self):
         self.content.close()
-        self.file.close()  # which the other does not
+        self.file.close()  # closing `content` leaves it open
         super().close()
 
 
@@ -162,10 +162,10 @@ def check_features(n):
 
 
 def open_h5(path):
-    """h5py.File for reading.
+    """Opens an HDF5 file for reading.
 
     Raises:
-        InputError: if another process has not survived it, or it takes items from other files.
+        InputError: if the file kills the process that reads it first, or links to items in other files.
     """
     guard.check(path, "h5py")
     file = h5py.File(path, "r")
@@ -180,19 +180,19 @@ def _from_elsewhere(path, name):
 
 
 def _link_out(file):
-    """Name of a link of an open HDF5 file to another one, which opening the item would open; None without."""
+    """Name of a link from an open HDF5 file to another file, or None. To open the item would open that other file."""
     try:
         return file.visititems_links(lambda name, link: name if isinstance(link, h5py.ExternalLink) else None)
-    except SystemError as error:  # Cython's, of an exception on the way
+    except SystemError as error:  # Cython's, after another exception in the visit
         raise ValueError("its links are damaged") from error
 
 
 def plain_array(path, item):
-    """A dataset of the HDF5 file `path` as an array, text as str.
+    """Returns a dataset of the HDF5 file `path` as an array; text becomes str.
 
     Raises:
-        InputError: if it lies in another file, which who made this one may want to be told of, is a trap, or is packed
-            by a filter that is not read here.
+        InputError: if the dataset lies in another file, whose content the author of `path` may want to learn, if it
+            expands too much, or if it is packed by a filter outside `guard.FILTERS`.
     """
     item = as_dataset(item)
     if item.external or item.is_virtual:
@@ -207,7 +207,7 @@ def plain_array(path, item):
 
 
 def _texts(path, item):
-    """An HDF5 dataset of text, checked on the way: a long one may stand in very many places."""
+    """Reads an HDF5 dataset of text, and checks its size piece by piece: one long text may fill very many cells."""
     texts = np.empty(item.shape, dtype=object)
     for where in [slice(i, i + PIECE) for i in range(0, len(item), PIECE)] if item.ndim else [()]:
         texts[where] = item.asstr()[where]
@@ -216,16 +216,16 @@ def _texts(path, item):
 
 
 def extent(item):
-    """How many numbers an HDF5 dataset has, their bytes in memory, and the bytes that are there of them."""
+    """Returns the number of values in an HDF5 dataset, their size in memory and their size in the file, in bytes."""
     in_unicode = 4 if item.dtype.kind == "S" else 1
     return item.size, in_unicode * item.nbytes, item.id.get_storage_size()
 
 
 def text_array(path, texts):
-    """An array of str of texts, each of which takes the longest one's place.
+    """Returns texts as an array of str, in which each text takes as much memory as the longest one.
 
     Raises:
-        InputError: if that would be too much.
+        InputError: if the array would be too large.
     """
     texts = np.asarray(texts, dtype=object)
     _check_texts(path, texts, texts.size)
@@ -233,12 +233,12 @@ def text_array(path, texts):
 
 
 def _check_texts(path, texts, number):
-    """Raises InputError if `number` texts, some of which are here, would be too much as an array of str."""
+    """Raises InputError if an array of `number` texts as long as the longest of `texts` would be too large."""
     check_text_length(path, max(map(len, np.ravel(texts)), default=0), number)
 
 
 def check_text_length(path, longest, number):
-    """Raises InputError if `number` texts would be too much as an array of str, the longest of which has a length."""
+    """Raises InputError if an array of `number` texts, the longest of `longest` characters, would be too large."""
     if number * longest > MANY_NUMBERS:
         raise InputError(f"{path} has a text of {longest} characters where {number} are to be labels: shorten it.")
 
@@ -250,9 +250,9 @@ def as_dataset(item):
 
 
 def arrays(path):
-    """np.load without unpickling, of an .npz file or of an .npy file, which is mapped: so it must hold what it says."""
+    """np.load of .npz or .npy without unpickling. A .npy is memory-mapped, so it must be as long as its header says."""
     try:
-        with np.errstate(over="raise"):  # of a shape's product
+        with np.errstate(over="raise"):  # if the product of a shape overflows
             held = np.load(path, allow_pickle=False, mmap_mode="r")
         if isinstance(held, np.lib.npyio.NpzFile):
             _check_members(path, held.zip)
@@ -272,7 +272,7 @@ def arrays(path):
 
 
 def _check_members(path, archive):
-    """Raises ValueError or InputError where an array is larger than what is there of it, before memory is taken."""
+    """Raises ValueError or InputError if a header announces more than the file holds, before memory is allocated."""
     for member, shape, dtype in _headers(archive):
         numbers = math.prod(shape)
         if not dtype.hasobject and numbers * dtype.itemsize > member.file_size:
