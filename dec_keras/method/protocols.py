@@ -243,7 +243,7 @@ def _best():
         start="auto",
         schedule="cosine",
         update_interval=BY_SIZE,
-        # With augmentation at least 0.15 % of MNIST's labels change per interval, and with P by eq. 3 clusters drift.
+        # With augmentation at least 0.16 % of MNIST's labels change per interval, and with P by eq. 3 clusters drift.
         tol=0.002,
         maxiter=AS_LONG_AGAIN,
     )
