@@ -1,4 +1,4 @@
-"""Arrays in files of one's own: which are taken, labels of every shape, sparse matrices in HDF5, and what is told."""
+"""Arrays in files of one's own: which are taken, labels of every shape, sparse matrices in HDF5, and what is said."""
 
 import h5py
 import numpy as np
@@ -67,8 +67,8 @@ def test_samples_and_labels_are_found_by_their_names_or_shapes(file, names, tmp_
     x, y = load(tmp_path / file)
     np.testing.assert_allclose(x, X, rtol=1e-6)
     np.testing.assert_array_equal(y, Y)
-    told = f"samples from {of_x} (12 x 5), labels from {of_y}; "
-    assert (told in capsys.readouterr().out) == (names not in ("x y", "data label", "fea gnd"))
+    said = f"samples from {of_x} (12 x 5), labels from {of_y}; "
+    assert (said in capsys.readouterr().out) == (names not in ("x y", "data label", "fea gnd"))
 
 
 @pytest.mark.parametrize("file", FILES)

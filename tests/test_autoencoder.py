@@ -241,13 +241,13 @@ def test_cosine_schedule_is_used(dec, blobs, tmp_path):
 
 def test_the_trainer_is_told_how_many_batches_there_will_be(blobs, monkeypatch):
     """By which it decides whether compiling is worth it."""
-    told = []
+    lengths = []
 
     class Recorded(Trainer):
         def __init__(self, model, batches, prepare, n_batches):
-            told.append(n_batches)
+            lengths.append(n_batches)
             super().__init__(model, batches, prepare, n_batches)
 
     monkeypatch.setattr("dec_keras.method.pretraining.Trainer", Recorded)
     DEC(DIMS, 3).pretrain(blobs[0], epochs=3, batch_size=50, save_dir=None)
-    assert told == [3 * -(-len(blobs[0]) // 50)]
+    assert lengths == [3 * -(-len(blobs[0]) // 50)]

@@ -153,15 +153,15 @@ def test_the_first_sample_without_a_cluster_is_told():
 def test_past_a_number_of_codes_the_starts_take_less_and_say_so(capsys, monkeypatch):
     monkeypatch.setattr("dec_keras.method.initial_centers.MANY_CODES", 300)
     codes, y = make_blobs(1000, n_features=3, centers=4, cluster_std=0.3, random_state=0)
-    for start, told in ((kmeans_start, "k-means in mini-batches"), (gmm_start, "fitted to 300 of the codes")):
+    for start, message in ((kmeans_start, "k-means in mini-batches"), (gmm_start, "fitted to 300 of the codes")):
         centers, labels, *_ = start(codes, 4, seed=1)
         again, *_ = start(codes, 4, seed=1)
         np.testing.assert_array_equal(centers, again)
         assert centers.shape == (4, 3)
         assert metrics.acc(y, labels) > 0.99
-        assert told in capsys.readouterr().out
+        assert message in capsys.readouterr().out
         start(codes[:300], 4, seed=1)
-        assert told not in capsys.readouterr().out
+        assert message not in capsys.readouterr().out
 
 
 def test_gmm_start_tells_stretched_clusters_apart_where_kmeans_cuts_them():

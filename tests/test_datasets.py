@@ -1,4 +1,4 @@
-"""Data sets: every format in its exact form on disk, what is refused and how that is told, and downloads.
+"""Data sets: every format in its exact form on disk, what is refused and what is said of it, and downloads.
 
 Each test has an empty machine to itself: no data folders, caches or mirrors but those it makes.
 """
@@ -90,7 +90,7 @@ def change(monkeypatch):
 
 @contextmanager
 def refused(*mentions):
-    """The block raises InputError, told in one line with all `mentions` in it; of a tuple, one is enough."""
+    """The block raises InputError, of one line with all `mentions` in it; of a tuple, one is enough."""
     with pytest.raises(InputError) as info:
         yield
     message = str(info.value)

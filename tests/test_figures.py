@@ -146,7 +146,7 @@ def test_the_script_knows_the_layers_by_itself(folder, tmp_path):
     command = [sys.executable, Path(figures.__file__), folder, "--dataset", tmp_path / "narrow.npy"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout.startswith(f"Drawing {folder}: embeddings, clusters and curves.")
-    assert "The data have 5 features" in done.stderr  # told once the model is loaded
+    assert "The data have 5 features" in done.stderr  # said once the model is loaded
 
 
 def test_bad_input_ends_in_one_sentence(folder, tmp_path, capsys):
@@ -561,8 +561,8 @@ def test_the_page_says_how_clusters_and_scores_are(tmp_path):
     run = saved_run.Run("DEC", RunFolder(tmp_path), q, y, q, q, start_q=q[[2, 0, 1, 3, 4]])
     report.write(tmp_path / "page.html", run, [], [], {"a": 0, "b": 1}, [], [])
     text = (tmp_path / "page.html").read_text()
-    told = re.findall(r"(\d+) samples \((.*) %\), mean confidence (.*)<br>Labels: (.*)</p>", text)
-    assert told == [("4", "80.0", "0.79", "a (75 %), b (25 %)"), ("1", "20.0", "0.80", "b (100 %)")]
+    shown = re.findall(r"(\d+) samples \((.*) %\), mean confidence (.*)<br>Labels: (.*)</p>", text)
+    assert shown == [("4", "80.0", "0.79", "a (75 %), b (25 %)"), ("1", "20.0", "0.80", "b (100 %)")]
     assert "Scores</h2>" not in text  # no file of the run has any
     assert "Without labels</h2>" not in text
 
@@ -582,7 +582,7 @@ def test_the_page_says_what_the_run_said(tmp_path):
         "warning": "the clusters are <worse>",
     }
     q = np.eye(2)
-    run = saved_run.Run("DEC", RunFolder(tmp_path), q, None, q, q, told=verdict.told(record))
+    run = saved_run.Run("DEC", RunFolder(tmp_path), q, None, q, q, summary=verdict.summary(record))
     report.write(tmp_path / "page.html", run, [], [], {}, [], [])
     text = (tmp_path / "page.html").read_text()
     of_nets = ["0.5000", "0.2500", "0.1250"]
@@ -597,11 +597,11 @@ def test_the_page_says_what_the_run_said(tmp_path):
     for when in ("start", "end"):
         record["quality"][when]["scores"] = {}
     del record["kmeans_on_x"], record["warning"]
-    assert verdict.told(record)["scores"] == {}
-    assert verdict.told({}) == {"scores": {}, "quality": {}, "warning": ""}
+    assert verdict.summary(record)["scores"] == {}
+    assert verdict.summary({}) == {"scores": {}, "quality": {}, "warning": ""}
     for damaged in ({"quality": {"start": 3}}, {"quality": 3}, {"kmeans_on_x": {"acc": "<b>"}}):
         with pytest.raises((TypeError, ValueError)):  # which `load_run` tells in a sentence
-            verdict.told(damaged)
+            verdict.summary(damaged)
 
 
 def test_the_pages_points_fill_its_square_and_stay_in_the_middle():
@@ -652,11 +652,11 @@ def test_the_page_in_chromium(page):
         except playwright.Error as error:
             pytest.skip(f"no Chromium starts here: {str(error).splitlines()[0]}")
         tab = browser.new_page(viewport={"width": 1100, "height": 900})
-        told = []
-        tab.on("console", lambda message: told.append(message.text))
-        tab.on("pageerror", lambda error: told.append(str(error)))
-        tab.on("dialog", lambda dialog: (told.append("dialog"), dialog.dismiss()))
-        tab.on("request", lambda request: told.append(request.url) if request.url.startswith("http") else None)
+        messages = []
+        tab.on("console", lambda message: messages.append(message.text))
+        tab.on("pageerror", lambda error: messages.append(str(error)))
+        tab.on("dialog", lambda dialog: (messages.append("dialog"), dialog.dismiss()))
+        tab.on("request", lambda request: messages.append(request.url) if request.url.startswith("http") else None)
         tab.goto(page[0].as_uri())
         canvas, run = tab.locator("#canvas"), page[1]
         canvas.scroll_into_view_if_needed()
@@ -709,4 +709,4 @@ def test_the_page_in_chromium(page):
         tab.emulate_media(media="print")
         assert tab.evaluate("getComputedStyle(document.querySelector('table')).breakInside") == "avoid"
         browser.close()
-    assert told == []
+    assert messages == []

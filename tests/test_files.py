@@ -253,7 +253,7 @@ def guard_that(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(os.name != "posix", reason="no process reads files first there")
 @pytest.mark.parametrize(
-    ("broken", "told"),
+    ("broken", "said"),
     [
         ("loop", True),
         ("wait", True),
@@ -264,11 +264,11 @@ def guard_that(tmp_path, monkeypatch):
         ("fail", False),
     ],
 )
-def test_a_file_that_is_not_survived_is_told(broken, told, tmp_path, guard_that):
-    """An exception is told where the file is read, if it is raised there too."""
+def test_a_file_that_is_not_survived_is_told(broken, said, tmp_path, guard_that):
+    """An exception is said where the file is read, if it is raised there too."""
     h5py.File(tmp_path / "x.h5", "w").close()
     guard_that(BROKEN.format(broken=broken))
-    if told:
+    if said:
         with pytest.raises(InputError, match=r"x\.h5 is damaged or a trap: reading it crashes, or takes too much"):
             read_attributes(tmp_path / "x.h5")
     else:

@@ -40,7 +40,7 @@ def fills_the_memory(*_):
 
 
 @pytest.mark.parametrize(
-    ("read", "told"),
+    ("read", "said"),
     [
         (fails(KeyError("no such")), "KeyError"),
         (fails(fuzz.InputError("one\ntwo")), "several lines"),
@@ -48,8 +48,8 @@ def fills_the_memory(*_):
         (fills_the_memory, "MemoryError"),
     ],
 )
-def test_the_fuzzer_finds_what_it_looks_for(read, told, tmp_path):
-    assert fuzz.outcome(fuzz.Reader(None, read), tmp_path, "x").startswith(told)
+def test_the_fuzzer_finds_what_it_looks_for(read, said, tmp_path):
+    assert fuzz.outcome(fuzz.Reader(None, read), tmp_path, "x").startswith(said)
 
 
 def works(*_):

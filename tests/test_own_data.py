@@ -1,4 +1,4 @@
-"""Files of one's own: every format gives the same x and y, and what is wrong with one is told."""
+"""Files of one's own: every format gives the same x and y, and what is wrong with one is said."""
 
 import bz2
 import csv
@@ -698,6 +698,6 @@ def test_a_data_set_that_is_nearly_one_is_guessed(name, guess):
         command_line.check_paths(RunConfig(dataset=name))
     with pytest.raises(InputError, match=rf"Did you mean {guess}\?$"):
         load(name)
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as raised:
         command_line.check_paths(RunConfig(dataset="imagenet-21k"))
-    assert "Did you mean" not in str(told.value)
+    assert "Did you mean" not in str(raised.value)

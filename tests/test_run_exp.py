@@ -508,8 +508,8 @@ def test_dask_without_workers_is_told(npz, capsys, monkeypatch):
         with pytest.raises(SystemExit) as end:
             run_exp.main(["--datasets", npz, "--trials", "1", "--dask", address])
     assert end.value.code == 2
-    told = f"The dask scheduler at {address} has no workers: start some, `dask worker {address}`."
-    assert told in capsys.readouterr().err
+    message = f"The dask scheduler at {address} has no workers: start some, `dask worker {address}`."
+    assert message in capsys.readouterr().err
 
 
 def test_dask_missing_is_told(npz, capsys, monkeypatch):
@@ -626,8 +626,8 @@ def test_the_report_depends_on_the_results_alone(tmp_path, monkeypatch):
     for name in names[1:]:
         (folder / name).unlink()
     monkeypatch.chdir(tmp_path)
-    told = f"Results: {Path('results/mine/README.md').resolve()}\n"
-    assert sweep("--report-only", "--name", "mine") == (0, told)
+    message = f"Results: {Path('results/mine/README.md').resolve()}\n"
+    assert sweep("--report-only", "--name", "mine") == (0, message)
     assert {name: (folder / name).read_bytes() for name in names} == before
     text = (folder / "README.md").read_text()
     assert "python run_exp.py --name mine --datasets usps mine --trials 3 --protocol fast" in text

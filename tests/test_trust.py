@@ -130,9 +130,9 @@ def test_nothing_in_a_models_file_is_run(entry, write, suffix, tmp_path, made, m
     write(path, made)
     with pytest.raises((SystemExit, InputError)) as end:
         ENTRIES[entry](str(path))
-    told = capsys.readouterr().err.splitlines()[-1] if end.type is SystemExit else str(end.value)
-    assert str(path) in told
-    assert len(told.splitlines()) == 1
+    message = capsys.readouterr().err.splitlines()[-1] if end.type is SystemExit else str(end.value)
+    assert str(path) in message
+    assert len(message.splitlines()) == 1
     assert not made.exists()
     if write is with_lambda:
         with pytest.raises(ValueError, match="Lambda"):  # Keras' own safe mode

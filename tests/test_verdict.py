@@ -56,9 +56,9 @@ def test_clusters_that_got_worse_are_told(blobs, tmp_path, capsys, monkeypatch):
     assert "Warning" not in capsys.readouterr().out
     monkeypatch.setattr(Quality, "fell_since", lambda *_: {"silhouette": (0.5, 0.4)})
     train(tmp_path / "b", *arguments)
-    told = "worse than at the start (silhouette 0.5000 -> 0.4000); DEC_model_0.h5 has those of the start."
-    assert told in capsys.readouterr().out
-    assert told in json.loads((tmp_path / "b" / "run.json").read_text())["warning"]
+    message = "worse than at the start (silhouette 0.5000 -> 0.4000); DEC_model_0.h5 has those of the start."
+    assert message in capsys.readouterr().out
+    assert message in json.loads((tmp_path / "b" / "run.json").read_text())["warning"]
 
 
 def of_labels(acc, nmi):

@@ -62,7 +62,7 @@ def images(folder, how):
 def _files(folder):
     """Returns the sorted paths of a folder's images, and prints which other files are left out."""
     paths, left_out = [], Counter()
-    for place, folders, files in os.walk(folder, onerror=_told):
+    for place, folders, files in os.walk(folder, onerror=_unreadable):
         left_out["links to folders"] += sum(os.path.islink(os.path.join(place, name)) for name in folders)
         for path in (Path(place, name) for name in files):
             hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
@@ -84,7 +84,7 @@ def _files(folder):
     return sorted(paths)
 
 
-def _told(error):
+def _unreadable(error):
     raise InputError(f"Cannot read the folder {error.filename} ({error.strerror}): give one that can be read.")
 
 

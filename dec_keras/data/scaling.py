@@ -39,10 +39,10 @@ class Scaler:
     def __str__(self):
         if self.kind == "number":
             return describe_factor(self.factor)
-        told = {"minmax": "each feature to [0, 1]", "standard": "each feature to mean 0 and variance 1"}
+        meaning = {"minmax": "each feature to [0, 1]", "standard": "each feature to mean 0 and variance 1"}
         if self.shift is None:
-            told["minmax"] = "each feature by its largest absolute value"
-        return f"{self.kind}, {told.get(self.kind, 'each sample to the norm sqrt(d)')}"
+            meaning["minmax"] = "each feature by its largest absolute value"
+        return f"{self.kind}, {meaning.get(self.kind, 'each sample to the norm sqrt(d)')}"
 
     def is_asked(self, scale):
         """Whether `scale`, a value of --scale, can give this Scaler; "auto" always can."""

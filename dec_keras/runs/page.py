@@ -42,7 +42,7 @@ def write(path, run, drawn, views, class_styles, colors, markers, left_out=""):
     page = environment.get_template("page.html").render(
         title=run.title,
         settings=run.description,
-        told=run.told,
+        summary=run.summary,
         figures=[(caption, _uri("image/svg+xml", file.read_bytes())) for caption, file in drawn],
         clusters=[_cluster(run, cluster, shown, *rows) for cluster, rows in enumerate(gallery)],
         n=len(run.q),
@@ -72,16 +72,21 @@ def _cluster(run, cluster, shown, surest, least):
     """The gallery's data of a cluster; a sample is (name, place among `shown`)."""
     members = run.labels == cluster
     q = run.q[members, cluster]
-    told = {"id": cluster, "size": int(members.sum()), "confidence": float(q.mean()) if len(q) else 0.0, "classes": []}
+    described = {
+        "id": cluster,
+        "size": int(members.sum()),
+        "confidence": float(q.mean()) if len(q) else 0.0,
+        "classes": [],
+    }
     if run.y is not None and len(q):
         classes, counts = np.unique(run.y[members], return_counts=True)
         best = np.argsort(-counts, kind="stable")[:3]
-        told["classes"] = [(str(classes[i]), float(counts[i] / len(q))) for i in best]
+        described["classes"] = [(str(classes[i]), float(counts[i] / len(q))) for i in best]
     rows = {"surest": surest, "least sure": least}
-    told["samples"] = {
+    described["samples"] = {
         name: [(_name(run, row), int(np.searchsorted(shown, row))) for row in rows] for name, rows in rows.items()
     }
-    return told
+    return described
 
 
 def _name(run, row):

@@ -38,7 +38,7 @@ class Run:
         names: names of the n samples, or None.
         settings: settings in run.json.
         description: {name: value} of the settings, for people to read.
-        told: tables of the run's scores and quality, and its warning, from `verdict.told`.
+        summary: tables of the run's scores and quality, and its warning, from `verdict.summary`.
     """
 
     method: str
@@ -55,7 +55,7 @@ class Run:
     names: list | None = None
     settings: dict = field(default_factory=dict)
     description: dict = field(default_factory=dict)
-    told: dict = field(default_factory=dict)
+    summary: dict = field(default_factory=dict)
 
     def __post_init__(self):
         self.x = Samples.of(self.x)
@@ -151,7 +151,7 @@ def load_run(model_file, x, y=None, image_shape=None, terms=None, names=None):
         names=names,
         settings=settings,
         description=description,
-        told=explain_errors(lambda _: verdict.told(record), [folder.record]),
+        summary=explain_errors(lambda _: verdict.summary(record), [folder.record]),
     )
 
 

@@ -123,7 +123,7 @@ def report(dec, config, data, folder, errors, seconds, options):
     return said | {"quality": shown, "total_seconds": seconds, "peak_memory_mb": peak_memory()}
 
 
-def told(record):
+def summary(record):
     """The tables and the warning of `report` for people to read, from run.json.
 
     Args:
