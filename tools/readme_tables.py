@@ -15,7 +15,7 @@ from benchmarks import ablation
 from dec_keras.console import script_errors
 from dec_keras.errors import InputError
 from dec_keras.files.atomic import write_text
-from dec_keras.sweeps.report import PUBLISHED, markdown, tables
+from dec_keras.sweeps.report import DEC_DA, SEEDS, markdown, tables
 from dec_keras.sweeps.results import read_rows
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,14 +24,13 @@ NAMES = {
     "pendigits": "pendigits",
 }
 PROTOCOLS = ("dec-keras", "fast", "best")
-# The best published scores of the network d-500-500-2000-10: DEC-DA and IDEC-DA (ACML 2018), means of 5 trials; for
-# Fashion-MNIST N2D (ICPR 2020), one trial.
+# The best published scores of the network d-500-500-2000-10: those of DEC-DA and IDEC-DA, for Fashion-MNIST of N2D (ICPR
+# 2020; one trial).
 BEST_PUBLISHED = {
-    "mnist": {"DEC": "98.5 / 95.9, DEC-DA", "IDEC": "98.6 / 96.2, IDEC-DA"},
-    "mnist-test": {"DEC": "97.9 / 94.5, DEC-DA", "IDEC": "98.1 / 95.0, IDEC-DA"},
-    "fmnist": {"DEC": "67.2 / 68.4, N2D", "IDEC": "67.2 / 68.4, N2D"},
-    "usps": {"DEC": "98.0 / 94.5, DEC-DA", "IDEC": "98.4 / 95.4, IDEC-DA"},
-}
+    (dataset, method): f"{acc} / {nmi}, {method}-DA"
+    for dataset, methods in DEC_DA.scores.items()
+    for method, (acc, nmi) in methods.items()
+} | {("fmnist", method): "67.2 / 68.4, N2D" for method in ("DEC", "IDEC")}
 
 
 def with_tables(text, results):
@@ -54,8 +53,8 @@ def with_summary(text, results):
         for method in ("DEC", "IDEC"):
             ours = [mean_scores(rows, dataset, method, protocol) for protocol in PROTOCOLS]
             if any(ours):
-                theirs = PUBLISHED.get(dataset, {}).get(method, ())
-                published = BEST_PUBLISHED.get(dataset, {}).get(method, "")
+                theirs = SEEDS.scores.get(dataset, {}).get(method, ())
+                published = BEST_PUBLISHED.get((dataset, method), "")
                 lines.append([name, method, " / ".join(map(str, filter(None, theirs))), *ours, published])
     return between_markers(text, "results", [markdown(lines) + "\n"])
 

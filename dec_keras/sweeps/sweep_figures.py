@@ -8,16 +8,15 @@ from dec_keras.files.untrusted import read_log
 from dec_keras.plots.style import COLORS
 from dec_keras.sweeps.results import METHODS, by_trial
 
-PUBLISHED = "published (DEC-keras, IDEC)"
 
-
-def scores_figure(rows, methods, published):
+def scores_figure(rows, methods, published, label):
     """ACC by method and data set: a dot for every trial, a short line for the published value.
 
     Args:
         rows: rows of `read_rows`, at least one.
         methods: names of all methods, in order.
         published: {data set: {method: (ACC, NMI) in %}}; may lack data sets and methods.
+        label: legend of the published values.
 
     Returns:
         matplotlib Figure.
@@ -38,7 +37,7 @@ def scores_figure(rows, methods, published):
             theirs = published.get(dataset, {}).get(method)
             if accs and theirs:
                 tick = middle + 0.4 * width * np.array([-1, 1])
-                axes.hlines(theirs[0], *tick, color="black", linewidth=1.5, label=PUBLISHED)
+                axes.hlines(theirs[0], *tick, color="black", linewidth=1.5, label=label)
         dots = {"s": 20, "edgecolors": "white", "linewidths": 0.4, "zorder": 3}
         axes.scatter(at, values, color=COLORS[methods.index(method)], label=method, **dots)
     axes.set_xticks(range(len(datasets)), datasets)
@@ -47,7 +46,7 @@ def scores_figure(rows, methods, published):
     axes.grid(axis="y", alpha=0.3)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    _legend(figure, [*methods, PUBLISHED])
+    _legend(figure, [*methods, label])
     return figure
 
 
