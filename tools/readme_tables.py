@@ -24,8 +24,7 @@ NAMES = {
     "pendigits": "pendigits",
 }
 PROTOCOLS = ("dec-keras", "fast", "best")
-# The best published scores of the network d-500-500-2000-10: DEC-DA's and IDEC-DA's; for Fashion-MNIST N2D's (ICPR 2020),
-# one trial.
+# The best published scores of the network d-500-500-2000-10: DEC-DA's; for Fashion-MNIST N2D's (ICPR 2020, one trial).
 BEST_PUBLISHED = {
     (dataset, method): f"{acc} / {nmi}, {method}-DA"
     for dataset, methods in DEC_DA.scores.items()
