@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.preprocessing import MinMaxScaler, StandardScaler, normalize
 
-from dec_keras.data.reading import About, describe_factor
+from dec_keras.data.reading import SCALES, About, describe_factor
 from dec_keras.data.samples import BATCH, Samples
 from dec_keras.errors import InputError, check_number
 
@@ -39,10 +39,9 @@ class Scaler:
     def __str__(self):
         if self.kind == "number":
             return describe_factor(self.factor)
-        meaning = {"minmax": "each feature to [0, 1]", "standard": "each feature to mean 0 and variance 1"}
-        if self.shift is None:
-            meaning["minmax"] = "each feature by its largest absolute value"
-        return f"{self.kind}, {meaning.get(self.kind, 'each sample to the norm sqrt(d)')}"
+        by_largest = self.kind == "minmax" and self.shift is None
+        meaning = "each feature by its largest absolute value" if by_largest else SCALES[self.kind]
+        return f"{self.kind}, {meaning}"
 
     def is_asked(self, scale):
         """Whether `scale`, a value of --scale, can give this Scaler; "auto" always can."""

@@ -20,6 +20,7 @@ from dec_keras.files.models import load_weights, read_attributes
 from dec_keras.files.run_folder import lock_folder, run_folder
 from dec_keras.method.clustering import cluster
 from dec_keras.method.pretraining import pretrain, pretrain_layerwise
+from dec_keras.method.protocols import IF_IMAGES
 from dec_keras.plots import tensorboard
 from dec_keras.runs.config import describe
 from dec_keras.runs.predict import predict_file, write_labels
@@ -128,11 +129,10 @@ def prepare(config):
     x, y, about = load(config.dataset, config.reading)
     n_clusters = number_of_clusters(config.n_clusters, x, y)
     scaler = fit(x, scale, about)
-    data = Data(scaler.transform(x), y, n_clusters, scaler, about)
-    config = settings_in_force(config, data)
-    if config.augment != "none" and x.image_shape is None:
+    if config.augment not in ("none", IF_IMAGES) and x.image_shape is None:
         raise InputError(f"{config.dataset} holds no images, which augmentation shifts and rotates: --augment none.")
-    return config, data
+    data = Data(scaler.transform(x), y, n_clusters, scaler, about)
+    return settings_in_force(config, data), data
 
 
 def settings_in_force(config, data):

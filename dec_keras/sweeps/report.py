@@ -120,9 +120,10 @@ def tables(results_csv):
     rows = [row for methods in groups.values() for rows in methods.values() for row in rows]
     protocols = ", ".join(f"`{name}`" for name in dict.fromkeys(row["protocol"] for row in rows))
     versions = [f"{name} {' and '.join(sorted({row[name] for row in rows}))}" for name in VERSIONS]
+    theirs = published(rows)
     parts = [
-        f"Mean ACC and NMI in %, protocol {protocols}; below ours what was published: {published(rows).sources}.",
-        table_1(groups, published(rows).scores),
+        f"Mean ACC and NMI in %, protocol {protocols}; below ours what was published: {theirs.sources}.",
+        table_1(groups, theirs.scores),
         "Mean ± standard deviation (lowest..highest) in % of n trials, and their mean times. The methods with a "
         "time of pretraining share a trial's.",
         table_2(groups),
@@ -139,15 +140,14 @@ def grouped(rows):
     return groups
 
 
-def table_1(groups, published):
+def table_1(groups, published_scores):
     lines = [["data set", "", *METHODS, "DEC paper"]]
     for dataset, methods in groups.items():
+        of_methods = published_scores.get(dataset, {})
         for i, score in enumerate(("acc", "nmi")):
             means = {name: 100 * np.mean([row[score] for row in rows]) for name, rows in methods.items()}
             lines.append(["" if i else dataset, score, *(_cell(means.get(name), ".1f") for name in METHODS), ""])
-            theirs = [published.get(dataset, {}).get(name, (None, None))[i] for name in METHODS] + [
-                None if i else PAPER.get(dataset)
-            ]
+            theirs = [of_methods.get(name, (None, None))[i] for name in METHODS] + [None if i else PAPER.get(dataset)]
             if any(theirs):
                 lines.append(["", f"{score}, published", *map(_cell, theirs)])
     return markdown(lines)
