@@ -56,7 +56,7 @@ def git_commit():
 
 
 def peak_memory():
-    """Peak memory of this process so far, in MB; None if the system does not report it."""
+    """Peak memory of this process so far, in MB of 2^20 bytes; None if the system does not report it."""
     if sys.platform == "darwin":
         import resource  # Windows has none
 

@@ -171,7 +171,7 @@ def _close(folder, seconds, options):
     """Total time, peak memory, and the next command."""
     memory = peak_memory()
     took = f"{seconds:.0f} s" if seconds < 600 else f"{seconds / 60:.0f} min"
-    print(f"Total: {took}" + ("" if memory is None else f", peak memory {memory / 1000:.1f} GB") + ".")
+    print(f"Total: {took}" + ("" if memory is None else f", peak memory {memory / 1024:.1f} GB") + ".")
     if options.figures:
         print(f"Next: open {folder.report} in a browser.")
     else:
