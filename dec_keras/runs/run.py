@@ -222,7 +222,7 @@ def reconstruction_error(dec, x):
 def print_settings(settings, folder):
     is_long = settings["pretrain_epochs"] >= LONG and not settings["ae_weights"]
     if settings["dataset"] in ("mnist", "fmnist") and is_long:
-        print("This takes 25 to 80 minutes on two CPU cores; --protocol fast takes minutes.")
+        print("This takes 25 to 80 minutes on one or two CPU cores; --protocol fast takes minutes.")
     print("Settings")
     for name, value in (describe(settings) | {"results": folder.path}).items():
         print(wrapped(f"  {name:<16} {value}", indent=19), flush=True)
