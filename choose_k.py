@@ -5,7 +5,6 @@ python choose_k.py --dataset my_data.npy --k 2:30 --save_dir results/how_many
 python choose_k.py -h
 """
 
-import logging
 import re
 from functools import partial
 from pathlib import Path
@@ -24,7 +23,6 @@ def main(arguments=None):
         from DEC import DEC
         from dec_keras.sweeps.numbers_of_clusters import choose_k
 
-        logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it would warn about many models, one per k
         choose_k(DEC, config, args.k, args.validation, args.save_dir, args.verbose)
 
 

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -12,7 +15,7 @@ from dec_keras.errors import InputError
 from dec_keras.training.pipeline import endless_batches, predict
 from dec_keras.training.steps import XLA_BATCHES, Trainer
 from IDEC import IDEC
-from tests.helpers import DIMS
+from tests.helpers import DIMS, ROOT
 
 
 @pytest.fixture
@@ -113,8 +116,27 @@ def test_steps_compiled_by_xla_are_repeatable_and_those_of_a_plain_loop(blobs, m
 def test_only_long_trainings_are_compiled_by_xla(dec, blobs):
     dec.compile()
     batches = endless_batches(Samples(blobs[0]), 40)
-    compiled = [Trainer(dec.model, batches, None, n).jit_compile for n in (XLA_BATCHES - 1, XLA_BATCHES)]
+
+    def with_targets(_, rows):
+        return rows, tf.zeros((tf.shape(rows)[0], dec.n_clusters))
+
+    compiled = [Trainer(dec.model, batches, with_targets, n).jit_compile for n in (XLA_BATCHES - 1, XLA_BATCHES)]
     assert compiled == [bool(tf.config.list_physical_devices("GPU")), True]  # on a GPU Keras compiles every one
+
+
+@pytest.mark.slow
+def test_many_models_in_a_process_bring_no_warning_of_retracing(tmp_path):
+    """In a process of its own, since TensorFlow gives this warning at most twice."""
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).uniform(size=(40, 6)))
+    code = f"""
+import numpy as np
+from estimators import DECClustering
+x = np.load({str(tmp_path / "x.npy")!r})
+for seed in range(6):
+    DECClustering(2, pretrain_epochs=1, maxiter=5, random_state=seed).fit(x)
+"""
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert "retracing" not in child.stderr
 
 
 def test_layerwise_pretraining_takes_every_form(forms, tmp_path):

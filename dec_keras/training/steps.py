@@ -55,12 +55,13 @@ class Trainer:
 
         compiled = tf.function(step, reduce_retracing=True, jit_compile=self.jit_compile, autograph=False)
 
-        @tf.function(reduce_retracing=True)
+        @tf.function
         def steps(batches, n):
             for _ in tf.range(n):
                 strategy.run(compiled, args=(next(batches),))
 
-        self._steps = steps
+        # Traced here: TensorFlow would warn of retracing in a process that trains several models.
+        self._steps = steps.get_concrete_function(self.batches, tf.TensorSpec((), tf.int32))
 
     def reset(self):
         """Forgets the losses so far."""
