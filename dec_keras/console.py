@@ -31,7 +31,7 @@ class Parser(argparse.ArgumentParser):
         wrong = message.removeprefix("unrecognized arguments: ").partition(" ")[0].partition("=")[0]
         options = [option.lstrip("-") for option in self._option_string_actions]
         guess = nearest(wrong.lstrip("-"), options) if wrong.startswith("-") else ""
-        self.exit(2, f"{self.prog}: error: {message}.{guess} See {self.prog} -h.\n")
+        self.exit(2, f"{self.prog}: error: {message.removesuffix('.')}.{guess} See {self.prog} -h.\n")
 
 
 @contextmanager

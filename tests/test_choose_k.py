@@ -193,7 +193,7 @@ def test_data_that_are_all_alike_have_no_answer(tmp_path):
     [
         (["--k", "5:2"], "give the smallest"),
         (["--k", "1:4"], "at least 2"),
-        (["--k", "ten"], "such as 2:20"),
+        (["--k", "ten"], "such as 2:20. See"),
         (["--n_clusters", "3"], "unrecognized arguments"),
         (["--figures"], "unrecognized arguments"),
         (["--tensorboard"], "unrecognized arguments"),

@@ -72,7 +72,7 @@ def choose_k(method, config, ks, validation, save_dir, verbose=1):
             if k not in rows:
                 rows[k] = measure(method, replace(config, n_clusters=k), data, held_out)
                 write_csv(folder.path / "choose_k.csv", COLUMNS, [rows[k] for k in sorted(rows)])
-            print(ROW.format(*(_shown(rows[k][name]) for name in COLUMNS)), flush=True)
+            print(ROW.format(*(_shown(name, rows[k][name]) for name in COLUMNS)), flush=True)
     rows = [rows[k] for k in ks]
     k, reason = suggest(rows)
     title = f"{Path(config.dataset).name}: how many clusters?"
@@ -81,8 +81,10 @@ def choose_k(method, config, ks, validation, save_dir, verbose=1):
     return k, reason
 
 
-def _shown(value):
-    return "-" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
+def _shown(name, value):
+    if not isinstance(value, float):
+        return "-" if value is None else str(value)
+    return f"{value:.3g}" if name in ("inertia", "train_loss", "validation_loss") else f"{value:.3f}"
 
 
 def validation_rows(n, share, config):
