@@ -7,6 +7,7 @@ z = IDECClustering(n_clusters=10, random_state=0).fit_transform(X)
 import copy
 import io
 import random
+import threading
 import warnings
 from collections.abc import Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
@@ -34,6 +35,8 @@ from dec_keras.method.saved_model import load_model
 from dec_keras.runs.config import RunConfig
 from dec_keras.training.steps import OptimizerLike
 from IDEC import IDEC
+
+FITTING = threading.Lock()  # a process has its random states and its standard output only once
 
 MatrixLike: TypeAlias = ArrayLike | scipy.sparse.spmatrix | scipy.sparse.sparray
 
@@ -123,7 +126,7 @@ class DECClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
         return estimator
 
     def fit(self, X: MatrixLike, y: object = None) -> Self:
-        """Pretrains and clusters.
+        """Pretrains and clusters. Fits in several threads take turns.
 
         Args:
             X: samples of shape `(n, d)`, n at least n_clusters: array, DataFrame or sparse; converted to float32.
@@ -138,8 +141,8 @@ class DECClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
         """
         x = Samples(self._validated(X, reset=True))
         config = self._config().resolved(x.shape[0])
-        with _seeded(config.seed), nullcontext() if self.verbose else redirect_stdout(io.StringIO()):
-            dec = self._method([x.shape[1], *self.dims], self.n_clusters, init=config.init, seed=config.seed)
+        with FITTING, _seeded(config.seed), nullcontext() if self.verbose else redirect_stdout(io.StringIO()):
+            dec = self._method([x.shape[1], *config.dims], config.n_clusters, init=config.init, seed=config.seed)
             dec.compile(config.optimizer, **config.compile_arguments())
             if config.ae_weights is None:
                 config.pretrain(dec, x, save_dir=self.save_dir, verbose=self.verbose)
@@ -152,8 +155,8 @@ class DECClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
         self.embedding_ = result.codes
         self.cluster_centers_ = dec.centers
         self.n_iter_, self.stop_reason_, self.history_ = result.n_iter, result.stop_reason, result.log
-        if (found := len(np.unique(self.labels_))) < self.n_clusters:
-            what = f"Only {found} of {self.n_clusters} clusters hold samples: ask for fewer, or pretrain longer."
+        if (found := len(np.unique(self.labels_))) < config.n_clusters:
+            what = f"Only {found} of {config.n_clusters} clusters hold samples: ask for fewer, or pretrain longer."
             warnings.warn(what, ConvergenceWarning, stacklevel=2)
         return self
 

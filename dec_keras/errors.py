@@ -46,6 +46,17 @@ def check_whole(name, value, at_least, at_most=None):
     return int(number)
 
 
+def check_dims(name, value):
+    """Returns numbers of units, one for each layer, as a tuple of ints.
+
+    Raises:
+        InputError: if they are no sequence of whole numbers of at least 1.
+    """
+    if np.ndim(value) != 1:
+        raise InputError(f"{name} is {value}: it must be a list of numbers of units, such as (500, 500, 2000, 10).")
+    return tuple(check_whole(f"a layer of {name}", units, at_least=1) for units in value)
+
+
 def check_share(name, value):
     """Returns `value` as a float.
 

@@ -53,7 +53,7 @@ def test_two_dims_and_a_code_of_one_number_are_enough():
     assert [layer.units for layer in autoencoder([5, 1])[0].layers[1:]] == [1, 5]
 
 
-@pytest.mark.parametrize("dims", [[5], [5, 0], [5, 2.5], [5, None]])
+@pytest.mark.parametrize("dims", [[5], [5, 0], [5, 2.5], [5, None], 10, None, "ab"])
 def test_bad_dims_are_told(dims):
     with pytest.raises(InputError, match="dims"):
         autoencoder(dims)

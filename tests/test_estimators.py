@@ -2,6 +2,7 @@ import pickle
 import pickletools
 import random
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import keras
@@ -191,6 +192,18 @@ def test_nothing_is_printed_unless_asked(blobs, capfd):
     assert "Iter 1:" in out
 
 
+def test_fits_in_threads_are_those_of_one_thread(blobs, capsys):
+    def fitted(_):
+        return tiny(DECClustering, maxiter=20).fit(blobs[0]).embedding_
+
+    alone = fitted(0)
+    with ThreadPoolExecutor(3) as threads:
+        for embedding in threads.map(fitted, range(3)):
+            np.testing.assert_array_equal(embedding, alone)
+    print("still here")
+    assert "still here" in capsys.readouterr().out
+
+
 def test_nothing_is_written_unless_asked(blobs, tmp_path, monkeypatch):
     x, _ = blobs
     (tmp_path / "temporary").mkdir()
@@ -265,6 +278,8 @@ def test_score_is_the_silhouette_in_the_space_of_x(blobs):
         ({"batch_size": 0}, "batch_size is 0"),
         ({"gamma": -1}, "gamma is -1"),
         ({"dims": ()}, "dims are"),
+        ({"dims": 10}, "dims is 10: it must be a list"),
+        ({"n_clusters": "three"}, "n_clusters is three"),
         ({"optimizer": "nonsense"}, "nonsense"),
     ],
 )

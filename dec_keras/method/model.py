@@ -8,7 +8,7 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import ArrayLike
 
-from dec_keras.errors import InputError, check_number, check_whole
+from dec_keras.errors import InputError, check_dims, check_number, check_whole
 
 if keras.backend.backend() != "tensorflow":
     raise ImportError("DEC needs Keras' TensorFlow backend: set KERAS_BACKEND=tensorflow before you start Python.")
@@ -109,9 +109,9 @@ def autoencoder(
     Raises:
         InputError: if dims are fewer than two or not all whole numbers of at least 1.
     """
+    dims = check_dims("dims", dims)
     if len(dims) < 2:
         raise InputError(f"dims are {list(dims)}: give at least two, the input's and the code's.")
-    dims = [check_whole("a layer of dims", units, at_least=1) for units in dims]
 
     def dense(units, name, activation=None):
         kernel = keras.initializers.get(init)

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from dec_keras.data.reading import DATASETS, check_scale
-from dec_keras.errors import check_choice, check_number, check_share, check_whole
+from dec_keras.errors import check_choice, check_dims, check_number, check_share, check_whole
 
 BATCH_SIZE = 256  # in every source
 MAXITER = 20_000  # DEC-keras, IDEC
@@ -313,6 +313,7 @@ CHECKS = {
     "update_interval": partial(check_whole, at_least=0),
     "tol": check_share,
     "gamma": partial(check_number, at_least=0),
+    "dims": check_dims,
     "seed": partial(check_whole, at_least=0, at_most=MAX_SEED),
     "verbose": partial(check_whole, at_least=0, at_most=2),  # as Keras has it
     "scale": lambda _, value: check_scale(value),
