@@ -38,7 +38,7 @@ def test_in_a_terminal_a_phase_is_one_line_that_is_rewritten(dec, blobs, monkeyp
     screen = terminal(monkeypatch)
     phases(dec, *blobs)
     pretraining, start, clustering, last = screen.text
-    assert re.search(r"^Pretraining \d\d:\d\d, epoch 40/40, loss \S+, acc \S+, nmi \S+$", pretraining)
+    assert re.search(r"^Pretraining \d\d:\d\d, epoch 40/40, loss \S+; acc \S+ at epoch 37$", pretraining)
     assert start == "Start: kmeans of 100 codes"
     assert re.search(r"^DEC \d\d:\d\d, batch 60 of at most 60, loss \S+, \S+% changed, nmi \S+$", clustering)
     assert last == ""

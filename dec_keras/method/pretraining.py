@@ -143,12 +143,11 @@ class _Pretraining:
         trainer = Trainer(model, batches, to_itself, epochs * steps)
         callbacks = keras.callbacks.CallbackList(self.callbacks if layer is None else (), model=model)
         progress = Progress(name, epochs * steps, checkpoint.epoch * steps, self.verbose)
-        scores = {}
+        scored = ""
 
         def rewrite(epoch, done):
-            values = {"loss": trainer.losses()["loss"]} | scores
-            shown = ", ".join(f"{name} {value:#.3g}" for name, value in values.items())
-            progress.rewrite(epoch * steps + done, f"epoch {epoch + 1}/{epochs}, {shown}")
+            loss = trainer.losses()["loss"]
+            progress.rewrite(epoch * steps + done, f"epoch {epoch + 1}/{epochs}, loss {loss:#.3g}{scored}")
 
         with checkpoint.stoppable(), progress:
             model.stop_training = False
@@ -159,9 +158,9 @@ class _Pretraining:
                 trainer.train(steps, partial(rewrite, epoch) if progress.bar is not None else None)
                 logs = trainer.losses()
                 check_finite(logs["loss"], "the reconstruction loss")
-                scored = self._scored(epoch) if layer is None else {}
-                scores |= scored
-                logs |= scored
+                if scores := self._scored(epoch) if layer is None else {}:
+                    scored = f"; acc {scores['acc']:#.3g} at epoch {epoch + 1}"
+                logs |= scores
                 self._say(progress, epoch, epochs, steps, logs)
                 callbacks.on_epoch_end(epoch, logs)
                 table.add({"epoch": epoch} | {name: logs.get(name, "NA") for name in table.columns[1:]})
