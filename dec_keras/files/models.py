@@ -1,7 +1,6 @@
 """Weight files: saves whole models with attributes, and loads weights from our files and from those of Keras 2 or 3."""
 
 import json
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -9,6 +8,7 @@ from keras.src.legacy.saving import legacy_h5_format
 
 from dec_keras.errors import InputError
 from dec_keras.files.atomic import atomic_write
+from dec_keras.files.run_folder import resolve_h5
 from dec_keras.files.untrusted import as_dataset, explain_errors, open_h5, plain_array
 
 LAYERS = ("InputLayer", "Dense", "Dropout", "ClusteringLayer")
@@ -104,18 +104,6 @@ def _finite(path, item):
     if not np.isfinite(array).all():
         raise InputError(f"{path} is damaged: {item.name} holds NaN or infinity; get it again.")
     return array
-
-
-def resolve_h5(path):
-    """Returns `path`, or `path` + ".h5" where only that exists.
-
-    Raises:
-        InputError: if neither is a file.
-    """
-    for candidate in (Path(path), Path(f"{path}.h5")):
-        if candidate.is_file():
-            return candidate
-    raise InputError(f"There is no weights file {path}, nor {path}.h5: check the path.")
 
 
 def stored_weights(file):

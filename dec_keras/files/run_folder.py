@@ -132,3 +132,18 @@ def run_folder(path):
         InputError: if it cannot be made or written to.
     """
     return path and RunFolder(writable_folder(path))
+
+
+def resolve_h5(path):
+    """Returns `path`, or `path` + ".h5" where only that exists.
+
+    Raises:
+        InputError: if neither is a file.
+    """
+    with_suffix = Path(f"{path}.h5")
+    if Path(path).is_file():
+        return Path(path)
+    if with_suffix.is_file():
+        return with_suffix
+    neither = "" if str(path).endswith(".h5") else f", nor {with_suffix}"
+    raise InputError(f"There is no weights file {path}{neither}: check the path.")

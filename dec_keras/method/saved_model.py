@@ -5,7 +5,8 @@ from itertools import pairwise
 import keras
 
 from dec_keras.errors import InputError
-from dec_keras.files.models import KERAS_FILE, described_layers, load_weights, resolve_h5, stored_weights
+from dec_keras.files.models import KERAS_FILE, described_layers, load_weights, stored_weights
+from dec_keras.files.run_folder import resolve_h5
 from dec_keras.files.untrusted import check_expansion, explain_errors, extent, open_h5
 from dec_keras.method.model import ClusteringLayer, autoencoder
 

@@ -20,8 +20,7 @@ from dec_keras import metrics
 from dec_keras.console import wrapped
 from dec_keras.errors import InputError
 from dec_keras.files.atomic import write_csv, write_text
-from dec_keras.files.models import resolve_h5
-from dec_keras.files.run_folder import lock_folder, run_folder
+from dec_keras.files.run_folder import lock_folder, resolve_h5, run_folder
 from dec_keras.files.untrusted import explain_errors, read_json
 from dec_keras.method.initial_centers import kmeans_start
 from dec_keras.method.model import target_distribution
