@@ -22,15 +22,27 @@ THREADS = (
 
 
 class Parser(argparse.ArgumentParser):
-    """ArgumentParser without abbreviations. An error is one sentence, which suggests an option for a misspelt one."""
+    """ArgumentParser without abbreviations and empty values.
+
+    An error is one sentence, which suggests an option for a misspelt one.
+    """
 
     def __init__(self, **how):
         super().__init__(allow_abbrev=False, **how)
 
+    def parse_known_args(self, args=None, namespace=None):
+        args = sys.argv[1:] if args is None else args
+        for value in args:
+            if value == "" or (value.startswith("--") and value.endswith("=")):
+                self.error(
+                    "an argument is empty, perhaps from an unset variable of the shell: give it, or leave it out"
+                )
+        return super().parse_known_args(args, namespace)
+
     def error(self, message):
         wrong = message.removeprefix("unrecognized arguments: ").partition(" ")[0].partition("=")[0]
         options = [option.lstrip("-") for option in self._option_string_actions]
-        guess = nearest(wrong.lstrip("-"), options) if wrong.startswith("-") else ""
+        guess = nearest(wrong.lstrip("-"), options).replace("mean ", "mean --") if wrong.startswith("-") else ""
         self.exit(2, f"{self.prog}: error: {message.removesuffix('.')}.{guess} See {self.prog} -h.\n")
 
 

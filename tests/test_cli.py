@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -431,8 +432,11 @@ def test_two_workers_train_as_one_process_does(tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        (["--pretrain_epoch", "3"], "unrecognized arguments: --pretrain_epoch. Did you mean pretrain_epochs? See"),
+        (["--pretrain_epoch", "3"], "unrecognized arguments: --pretrain_epoch. Did you mean --pretrain_epochs? See"),
         (["--wholly=else"], "unrecognized arguments: --wholly=else. See DEC.py -h."),
+        (["--dataset", ""], "an argument is empty"),
+        (["--save_dir="], "an argument is empty"),
+        ([""], "an argument is empty"),
     ],
 )
 def test_a_wrong_option_ends_in_a_sentence_that_guesses(wrong, sentence, capsys):
@@ -440,3 +444,17 @@ def test_a_wrong_option_ends_in_a_sentence_that_guesses(wrong, sentence, capsys)
         parse_run("DEC", wrong)
     (line,) = capsys.readouterr().err.splitlines()
     assert sentence in line
+
+
+def test_ctrl_c_during_the_imports_leaves_no_traceback():
+    code = """
+from dec_keras.runs import command_line
+
+def stop():
+    raise KeyboardInterrupt
+
+command_line.import_tensorflow = stop
+command_line.start_run("DEC")
+"""
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert (child.returncode, child.stderr) == (-signal.SIGINT, "\nStopped.\n")

@@ -8,6 +8,7 @@ from pathlib import Path
 from dec_keras.console import Parser, import_tensorflow, script_errors
 from dec_keras.data.reading import ALIASES, DATASETS, ENDINGS, SCALES, Reading, check_size
 from dec_keras.errors import InputError, nearest
+from dec_keras.files.run_folder import resolve_h5
 from dec_keras.method.protocols import AUGMENT, BATCH_SIZE, PRETRAINING, PROTOCOLS, STARTS
 from dec_keras.runs.config import RunConfig, RunOptions
 
@@ -41,12 +42,20 @@ def parse_run(method, arguments=None):
 
 def start_run(method):
     """`parse_run` for a script, then the import of TensorFlow: wrong arguments end it before that slow import."""
+    sys.excepthook = _without_traceback_of_ctrl_c  # this and the script's own imports take seconds
     config, options = parse_run(method)
     if config is not None:
         with script_errors(f"{method}.py"):
             check_paths(config)
     import_tensorflow()
     return config, options
+
+
+def _without_traceback_of_ctrl_c(kind, error, traceback):
+    if issubclass(kind, KeyboardInterrupt):
+        print("\nStopped.", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, traceback)
 
 
 def config_of(parser, method, args, dataset, n_clusters):
@@ -142,9 +151,8 @@ def check_paths(config):
             f"There is no data set {name!r}: choose from {', '.join(DATASETS)}, or give an existing path."
             + nearest(name, (*DATASETS, *ALIASES))
         )
-    weights = config.ae_weights
-    if weights is not None and not any(Path(file).is_file() for file in (weights, f"{weights}.h5")):
-        raise InputError(f"There is no weights file {weights}, nor {weights}.h5: check the path.")
+    if config.ae_weights is not None:
+        resolve_h5(config.ae_weights)
 
 
 def _yes_or_no(text):
