@@ -93,6 +93,16 @@ def test_new_data_get_the_clusters_of_training(method, program, table, tmp_path,
     assert "By the labels" not in out
 
 
+def test_arrays_are_predicted_by_a_model_of_a_table_with_names(table, tmp_path, without_graphs):
+    path, _ = table
+    frame = pd.read_csv(path).assign(name=[f"no. {i}" for i in range(100)])
+    frame.to_csv(tmp_path / "named.csv", index=False)
+    dec = train(DEC, tmp_path / "named.csv", tmp_path / "out", "--label_column", "kind", "--id_column", "name")
+    np.save(tmp_path / "x.npy", frame[list("abcdef")].to_numpy())
+    new = predict(DEC, tmp_path / "out" / "DEC_model_final.h5", tmp_path / "x.npy", tmp_path / "labels.csv")
+    np.testing.assert_array_equal(new["cluster"], dec.result.labels)
+
+
 @pytest.mark.parametrize("scale", ["standard", "2.5"])
 def test_the_saved_scaling_is_applied_and_weights_carry_it(scale, table, tmp_path, capsys, without_graphs):
     path, _ = table
@@ -301,6 +311,18 @@ def test_bad_input_ends_in_one_sentence(model, data, message, saved, capsys):
     assert last.startswith("DEC.py: error: ")
     assert message.format(saved) in last
     assert not (saved / "out.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("out", "message"), [("folder", "is a folder: name a file"), ("x.npy", "the file of the data")]
+)
+def test_a_file_of_clusters_takes_no_others_place(out, message, saved, capsys):
+    (saved / "folder").mkdir()
+    data = (saved / "x.npy").read_bytes()
+    with pytest.raises(SystemExit):
+        predict(DEC, saved / "model.h5", saved / "x.npy", saved / out)
+    assert message in capsys.readouterr().err
+    assert (saved / "x.npy").read_bytes() == data
 
 
 def test_a_model_that_does_not_say_its_scale_takes_x_as_it_is(saved, blobs, capsys):

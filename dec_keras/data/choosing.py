@@ -97,7 +97,7 @@ def choose(path, held, read, how, inside="", last_axis=False):
     is_usual = x.name in PAIRS and (y is None or y.name == PAIRS[x.name]) and not passed_over
     if last or not is_usual:
         axis = " along its last axis" if last else ""
-        others = f"{path}:NAME and --label_column NAME take others"
+        others = f"{path}:NAME takes others" if how.n_features else f"{path}:NAME and --label_column NAME take others"
         print(f"{path}: samples from {x.with_shape()}{axis}, {f'labels from {y}' if y else 'no labels'}; {others}.")
     if y is not None and y.kind == "O":
         raise InputError(

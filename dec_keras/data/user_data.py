@@ -61,7 +61,7 @@ def read(name, how=None):
     else:
         what_to_do = UNREAD.get(path.suffix.lower(), "save it as .csv, or its arrays by np.savez")
         raise InputError(f"{path} is of a kind that is not read{f', {suffix}' if suffix else ''}: {what_to_do}.")
-    if reader not in (csv_file, parquet_file) and (how.id_column or how.drop_columns):
+    if reader not in (csv_file, parquet_file) and (how.id_column or how.drop_columns) and not how.n_features:
         raise InputError(f"{path} is no table: --id_column and --drop_columns are for tables, leave them out.")
     x, y, about = explain_errors(lambda paths: reader(paths[0], how, *([inside] if inside else [])), [path])
     return x, y, replace(about, reading=replace(about.reading, features=about.features))

@@ -4,6 +4,8 @@ python DEC.py predict --model results/DEC_model_final.h5 --dataset new.csv --out
 python DEC.py predict -h
 """
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pandas as pd
@@ -25,6 +27,10 @@ def predict_file(args):
     Args:
         args: namespace of `command_line.predict_parser`.
     """
+    if args.out.is_dir():
+        raise InputError(f"--out {args.out} is a folder: name a file in it, such as {args.out / 'labels.csv'}.")
+    if args.out.exists() and Path(args.dataset).exists() and args.out.samefile(args.dataset):
+        raise InputError(f"--out {args.out} is the file of the data: name another file.")
     writable_folder(args.out.parent)
     model, attributes = load_model(args.model), read_attributes(args.model)
     x, y, about = load(args.dataset, reading.from_attributes(attributes, n_features=model.input_shape[1]))
