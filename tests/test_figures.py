@@ -174,10 +174,11 @@ def test_bad_input_ends_in_one_sentence(folder, tmp_path, capsys):
         assert message in error
 
 
-def test_the_option_draws_at_the_end_of_a_run(small, tmp_path, without_umap, small_network):
+def test_the_option_draws_at_the_end_of_a_run(small, tmp_path, without_umap, small_network, capsys):
     np.save(tmp_path / "x.npy", small[0])
     arguments = ["--dataset", str(tmp_path / "x.npy"), "--n_clusters", "2", "--pretrain_epochs", "1", "--maxiter", "2"]
     helpers.command(DEC, [*arguments, "--seed", "7", "--figures", "--save_dir", str(tmp_path / "out")])
+    assert capsys.readouterr().out.endswith(f"Next: open {tmp_path / 'out' / 'report.html'} in a browser.\n")
     names = {path.name for path in (tmp_path / "out" / "figures").iterdir()}
     assert {"training.png", "training.svg", "embedding_pca.svg", "sizes.png"} <= names
     assert not any("confusion" in name or "samples" in name for name in names)  # no labels, no images

@@ -115,6 +115,7 @@ def run(method, config, options):
                 from dec_keras.runs.saved_run import load_run, shown
 
                 draw(load_run(folder.model(dec.name), data.x, data.y, **shown(data.about)))
+                print(f"Next: open {folder.report} in a browser.")
     return dec
 
 

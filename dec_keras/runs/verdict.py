@@ -172,9 +172,7 @@ def _close(folder, seconds, options):
     memory = peak_memory()
     took = f"{seconds:.0f} s" if seconds < 600 else f"{seconds / 60:.0f} min"
     print(f"Total: {took}" + ("" if memory is None else f", peak memory {memory / 1024:.1f} GB") + ".")
-    if options.figures:
-        print(f"Next: open {folder.report} in a browser.")
-    else:
+    if not options.figures:
         print(f"Next: python figures.py {shlex.quote(str(folder.path))}")
 
 
