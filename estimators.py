@@ -142,7 +142,8 @@ class DECClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
         x = Samples(self._validated(X, reset=True))
         config = self._config().resolved(x.shape[0])
         with FITTING, _seeded(config.seed), nullcontext() if self.verbose else redirect_stdout(io.StringIO()):
-            dec = self._method([x.shape[1], *config.dims], config.n_clusters, init=config.init, seed=config.seed)
+            dims = [x.shape[1], *cast(Sequence[int], config.dims)]
+            dec = self._method(dims, self.n_clusters, init=config.init, seed=config.seed)
             dec.compile(config.optimizer, **config.compile_arguments())
             if config.ae_weights is None:
                 config.pretrain(dec, x, save_dir=self.save_dir, verbose=self.verbose)
@@ -155,8 +156,8 @@ class DECClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
         self.embedding_ = result.codes
         self.cluster_centers_ = dec.centers
         self.n_iter_, self.stop_reason_, self.history_ = result.n_iter, result.stop_reason, result.log
-        if (found := len(np.unique(self.labels_))) < config.n_clusters:
-            what = f"Only {found} of {config.n_clusters} clusters hold samples: ask for fewer, or pretrain longer."
+        if (found := len(np.unique(self.labels_))) < dec.n_clusters:
+            what = f"Only {found} of {dec.n_clusters} clusters hold samples: ask for fewer, or pretrain longer."
             warnings.warn(what, ConvergenceWarning, stacklevel=2)
         return self
 
