@@ -314,15 +314,23 @@ def test_bad_input_ends_in_one_sentence(model, data, message, saved, capsys):
 
 
 @pytest.mark.parametrize(
-    ("out", "message"), [("folder", "is a folder: name a file"), ("x.npy", "the file of the data")]
+    ("data", "out", "message"),
+    [
+        ("x.npy", "folder", "is a folder: name a file"),
+        ("x.npy", "x.npy", "the file of the data"),
+        ("x.npz:x", "x.npz", "the file of the data"),
+        ("x.npy", "model.h5", "or of the model"),
+    ],
 )
-def test_a_file_of_clusters_takes_no_others_place(out, message, saved, capsys):
+def test_a_file_of_clusters_takes_no_others_place(data, out, message, saved, blobs, capsys):
     (saved / "folder").mkdir()
-    data = (saved / "x.npy").read_bytes()
-    with pytest.raises(SystemExit):
-        predict(DEC, saved / "model.h5", saved / "x.npy", saved / out)
+    np.savez(saved / "x.npz", x=blobs[0])
+    before = {path: path.read_bytes() for path in saved.iterdir() if path.is_file()}
+    with pytest.raises(SystemExit) as end:
+        predict(DEC, saved / "model.h5", saved / data, saved / out)
+    assert end.value.code == 2
     assert message in capsys.readouterr().err
-    assert (saved / "x.npy").read_bytes() == data
+    assert {path: path.read_bytes() for path in saved.iterdir() if path.is_file()} == before
 
 
 def test_a_model_that_does_not_say_its_scale_takes_x_as_it_is(saved, blobs, capsys):

@@ -16,7 +16,7 @@ from dec_keras.data.datasets import load
 from dec_keras.errors import InputError, check_assigned
 from dec_keras.files.atomic import atomic_write
 from dec_keras.files.models import read_attributes
-from dec_keras.files.run_folder import writable_folder
+from dec_keras.files.run_folder import resolve_h5, writable_folder
 from dec_keras.method.saved_model import load_model
 from dec_keras.training.pipeline import predict
 
@@ -29,8 +29,9 @@ def predict_file(args):
     """
     if args.out.is_dir():
         raise InputError(f"--out {args.out} is a folder: name a file in it, such as {args.out / 'labels.csv'}.")
-    if args.out.exists() and Path(args.dataset).exists() and args.out.samefile(args.dataset):
-        raise InputError(f"--out {args.out} is the file of the data: name another file.")
+    read = (resolve_h5(args.model), args.dataset, args.dataset.rpartition(":")[0])  # a file:name holds the data too
+    if args.out.resolve() in [Path(path).resolve() for path in read]:
+        raise InputError(f"--out {args.out} is the file of the data or of the model: name another file.")
     writable_folder(args.out.parent)
     model, attributes = load_model(args.model), read_attributes(args.model)
     x, y, about = load(args.dataset, reading.from_attributes(attributes, n_features=model.input_shape[1]))
