@@ -42,7 +42,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message):
         wrong = message.removeprefix("unrecognized arguments: ").partition(" ")[0].partition("=")[0]
         options = [option.lstrip("-") for option in self._option_string_actions]
-        guess = nearest(wrong.lstrip("-"), options).replace("mean ", "mean --") if wrong.startswith("-") else ""
+        guess = nearest(wrong.lstrip("-"), options, dashes="--") if wrong.startswith("-") else ""
         self.exit(2, f"{self.prog}: error: {message.removesuffix('.')}.{guess} See {self.prog} -h.\n")
 
 

@@ -19,11 +19,11 @@ def float_or_nan(value):
         return math.nan
 
 
-def nearest(name, choices):
+def nearest(name, choices, dashes=""):
     """Returns " Did you mean usps?", the end of an error message, if `name` is close to one of `choices`; else ""."""
     by_small_letters = {choice.lower(): choice for choice in choices}
     found = difflib.get_close_matches(str(name).lower(), by_small_letters, n=1)
-    return f" Did you mean {by_small_letters[found[0]]}?" if found else ""
+    return f" Did you mean {dashes}{by_small_letters[found[0]]}?" if found else ""
 
 
 def check_whole(name, value, at_least, at_most=None):
