@@ -140,10 +140,8 @@ def resolve_h5(path):
     Raises:
         InputError: if neither is a file.
     """
-    with_suffix = Path(f"{path}.h5")
-    if Path(path).is_file():
-        return Path(path)
-    if with_suffix.is_file():
-        return with_suffix
-    neither = "" if str(path).endswith(".h5") else f", nor {with_suffix}"
+    for candidate in (Path(path), Path(f"{path}.h5")):
+        if candidate.is_file():
+            return candidate
+    neither = "" if str(path).endswith(".h5") else f", nor {path}.h5"
     raise InputError(f"There is no weights file {path}{neither}: check the path.")
