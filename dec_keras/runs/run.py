@@ -110,12 +110,7 @@ def run(method, config, options):
                 said = report(dec, config, data, folder, errors, perf_counter() - begun, options)
                 record.finish(dec, data.y, said)
             if options.figures:
-                print("Drawing embeddings, clusters and curves: this takes about a minute.", flush=True)
-                from dec_keras.runs.drawing import draw  # takes a while
-                from dec_keras.runs.saved_run import load_run, shown
-
-                draw(load_run(folder.model(dec.name), data.x, data.y, **shown(data.about)))
-                print(f"Next: open {folder.report} in a browser.")
+                draw_figures(dec, data, folder)
     return dec
 
 
@@ -212,6 +207,16 @@ def save_assignments(dec, data, folder, options):
     if options.tensorboard:
         columns = {"sample": range(len(q)) if names is None else names, "cluster": dec.result.labels, "label": data.y}
         tensorboard.write_embedding(folder.tensorboard(dec.name), codes, **columns)
+
+
+def draw_figures(dec, data, folder):
+    """Draws the saved run's figures and its page."""
+    print("Drawing embeddings, clusters and curves: this takes about a minute.", flush=True)
+    from dec_keras.runs.drawing import draw  # takes a while
+    from dec_keras.runs.saved_run import load_run, shown
+
+    draw(load_run(folder.model(dec.name), data.x, data.y, **shown(data.about)))
+    print(f"Next: open {folder.report} in a browser.")
 
 
 def reconstruction_error(dec, x):
